@@ -1,0 +1,77 @@
+"""What every host script shares: how it is started, how it reports progress, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Spec = dict[str, Any]
+Result = dict[str, Any]
+
+#: Lines on standard error that begin with this are for the person who watches, not part of an error.
+PROGRESS = "jupyfleet-progress: "
+#: Lines on standard error that begin with this say why the script gave up.
+FAILURE = "jupyfleet-failure: "
+
+
+class HostError(Exception):
+    """A reason to stop that a person can act on; its text is the whole message."""
+
+
+def progress(text: str) -> None:
+    """Say what is being done, for whoever watches."""
+    print(f"{PROGRESS}{text}", file=sys.stderr, flush=True)
+
+
+def run_script(main: Callable[[Spec], Result], spec: Spec) -> int:
+    """Run one script: its result as one JSON line on standard output, or its reason on standard error and 1."""
+    try:
+        result = main(spec)
+    except HostError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    else:
+        print(json.dumps(result), flush=True)
+        return 0
+    for line in reason.splitlines() or [""]:
+        print(f"{FAILURE}{line}", file=sys.stderr, flush=True)
+    return 1
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 1800,
+    why: str,
+) -> str:
+    """Run a program and return its standard output; its own words end up in the `HostError` when it fails.
+
+    `why` completes the sentence "could not …".
+    """
+    try:
+        done = subprocess.run(
+            [os.fspath(part) for part in argv],
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"could not {why}: there is no program {argv[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"could not {why}: no end after {timeout:.0f} s") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        raise HostError("\n".join([f"could not {why}:", *said[-20:]]))
+    return done.stdout
