@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 Spec = dict[str, Any]
@@ -29,16 +28,22 @@ def progress(text: str) -> None:
 
 
 def run_script(main: Callable[[Spec], Result], spec: Spec) -> int:
-    """Run one script: its result as one JSON line on standard output, or its reason on standard error and 1."""
+    """Run one script: ``{"result": …}`` or ``{"failure": reason}`` as one JSON line on standard output.
+
+    The reason of a failure stands on standard error, too, and the exit code is 1 then.
+    """
     try:
         result = main(spec)
     except HostError as error:
         reason = str(error)
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     else:
-        print(json.dumps(result), flush=True)
+        print(json.dumps({"result": result}), flush=True)
         return 0
+    print(json.dumps({"failure": reason}), flush=True)
     for line in reason.splitlines() or [""]:
         print(f"{FAILURE}{line}", file=sys.stderr, flush=True)
     return 1
@@ -48,23 +53,23 @@ def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     timeout: float = 1800,
+    keep_open: Sequence[int] = (),
     why: str,
 ) -> str:
     """Run a program and return its standard output; its own words end up in the `HostError` when it fails.
 
-    `why` completes the sentence "could not …".
+    `why` completes the sentence "could not …"; the program inherits the file descriptors `keep_open`.
     """
     try:
         done = subprocess.run(
             [os.fspath(part) for part in argv],
             env=dict(env) if env is not None else None,
-            cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout,
+            pass_fds=keep_open,
             check=False,
         )
     except FileNotFoundError as error:

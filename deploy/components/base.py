@@ -1,0 +1,43 @@
+"""The three stages that every component has, each doing nothing unless a component says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+
+from deploy.paths import TEMPLATES
+from deploy.settings import Settings
+from deploy.tree import Tree
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(TEMPLATES),
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    autoescape=False,  # noqa: S701 - no page is rendered; values in Python and JSON files go through `python` and `tojson`.
+)
+_TEMPLATES.filters["python"] = repr
+
+
+class Component:
+    """One part of a site on one host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.paths = settings.paths
+
+    def install(self) -> None:
+        """Whatever is slow or downloads; what runs already is not touched."""
+
+    def configure(self, tree: Tree) -> None:
+        """Add the files that this component wants on the host."""
+
+    def activate(self) -> None:
+        """Make what was installed and configured take effect."""
+
+    def render(self, template: str, **values: Any) -> bytes:
+        """A file of `templates/`, from the settings, the paths and `values`."""
+        return (
+            _TEMPLATES.get_template(template).render(settings=self.settings, paths=self.paths, **values).encode("utf-8")
+        )

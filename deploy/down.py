@@ -1,0 +1,5 @@
+"""Stop and remove: ``pyinfra INVENTORY deploy/down.py``. Workspaces stay."""
+
+from deploy.site import down
+
+down()

@@ -1,0 +1,1 @@
+"""What is read from a host: pyinfra facts only, which never change anything."""

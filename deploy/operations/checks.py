@@ -1,0 +1,23 @@
+"""Verify as an operation, for stock pyinfra: it changes nothing, and fails where a check falls short."""
+
+from __future__ import annotations
+
+from pyinfra import host, logger
+
+from deploy.checks import probe_spec, results_of
+from deploy.facts.hostscript import ask
+from deploy.operations import Commands, host_operation, refusal
+from deploy.settings import Settings
+
+
+@host_operation
+def pass_all(settings: Settings) -> Commands:
+    """Run the probe, say what it found, and refuse when a check failed."""
+    results = results_of(ask("probe", "main", probe_spec(settings)))
+    for result in results:
+        logger.info(f"{host.print_prefix}{result.status:<8}{result.id}: {result.detail}")
+    failed = [result for result in results if result.status == "failed"]
+    if failed:
+        yield refusal("\n".join(f"{result.id}: {result.detail}" for result in failed))
+    else:
+        host.noop("every check passed")

@@ -1,0 +1,95 @@
+"""Where things are: in jupyfleet itself, and on a host relative to the service user's home `H`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_PACKAGE = Path(__file__).resolve().parent
+#: A wheel carries the data inside the package, a checkout beside it (see `pyproject.toml`).
+_DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
+
+TEMPLATES = _DATA / "templates"
+FILES = _DATA / "files"
+REQUIREMENTS = _DATA / "requirements"
+
+
+@dataclass(frozen=True)
+class HostPaths:
+    """Every path that jupyfleet uses below one home. All are absolute, on the host."""
+
+    home: PurePosixPath
+
+    @property
+    def releases(self) -> PurePosixPath:
+        """One directory per installed environment, named by its content."""
+        return self.home / "releases"
+
+    def release(self, identifier: str) -> PurePosixPath:
+        return self.releases / identifier
+
+    @property
+    def environment(self) -> PurePosixPath:
+        """The active environment: a symlink to a release."""
+        return self.home / ".pixi/envs/default"
+
+    @property
+    def config(self) -> PurePosixPath:
+        """Everything that jupyfleet configures."""
+        return self.home / ".config/jupyfleet"
+
+    @property
+    def token(self) -> PurePosixPath:
+        return self.config / "token"
+
+    @property
+    def jupyter_config(self) -> PurePosixPath:
+        """JUPYTER_CONFIG_DIR of the server, apart from what a person keeps in ~/.jupyter."""
+        return self.config / "jupyter"
+
+    @property
+    def data(self) -> PurePosixPath:
+        """JUPYTER_DATA_DIR: file ids, kernels that people add, the collaboration store."""
+        return self.home / "share/jupyter"
+
+    @property
+    def runtime(self) -> PurePosixPath:
+        """Sockets, process ids and connection files; of no use after a reboot."""
+        return self.home / "run"
+
+    @property
+    def logs(self) -> PurePosixPath:
+        return self.home / "log"
+
+    @property
+    def supervisor(self) -> PurePosixPath:
+        """supervisord's configuration in user scope."""
+        return self.config / "supervisor"
+
+    @property
+    def supervisor_socket(self) -> PurePosixPath:
+        return self.runtime / "supervisor.sock"
+
+    @property
+    def tools(self) -> PurePosixPath:
+        """Environments of the tools that run the server: apart from releases, which come and go."""
+        return self.home / "tools"
+
+    @property
+    def lock(self) -> PurePosixPath:
+        """Held while a deploy changes this home."""
+        return self.home / ".jupyfleet.lock"
+
+    def removable(self) -> list[PurePosixPath]:
+        """What `down` removes: all that a deploy made, and neither the workspace nor anything a person put there."""
+        return [
+            self.environment,
+            self.releases,
+            self.config,
+            self.data,
+            self.runtime,
+            self.logs,
+            self.tools,
+            self.home / "cache",
+            self.lock,
+        ]

@@ -1,0 +1,183 @@
+"""What a person reads, and what a machine does: results as text, JSON and JUnit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+
+from deploy.checks import CheckResult, reachable_address
+from deploy.inventory import SiteHost
+from deploy.runner import HostResult, Step
+from deploy.settings import Settings
+
+#: Of the result document, so that readers can tell when its shape changes.
+SCHEMA = "jupyfleet/result/1"
+
+_STYLE = {
+    "ok": "green",
+    "changed": "yellow",
+    "unchanged": "green",
+    "failed": "red",
+    "skipped": "dim",
+    "unreachable": "red",
+}
+
+
+class ConsoleWatcher:
+    """Says what happens, one line per step; on a terminal with what is being done at the moment below it."""
+
+    def __init__(self, console: Console, *, many: bool) -> None:
+        self._console = console
+        self._many = many
+        self._status: Status | None = console.status("connecting") if console.is_terminal else None
+        if self._status:
+            self._status.start()
+
+    def progress(self, host: str, text: str) -> None:
+        if self._status:
+            self._status.update(escape(f"{host}: {text}" if self._many else text))
+
+    def step(self, host: str, step: Step) -> None:
+        who = f"{host:<20} " if self._many else ""
+        detail = "" if step.state == "failed" else step.detail
+        line = f"  {escape(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{escape(step.name)}"
+        self._console.print(line + (f"  [dim]{escape(detail)}[/]" if detail else ""), highlight=False)
+
+    def finished(self, result: HostResult) -> None:
+        if result.reason:
+            self._console.print(f"  [red]{result.state:<10}[/]{escape(result.host)}:", highlight=False)
+            for line in result.reason.splitlines():
+                self._console.print(f"    {escape(line)}", highlight=False)
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+
+
+class SilentWatcher:
+    """For machine output: the result says it all at the end."""
+
+    def progress(self, host: str, text: str) -> None: ...
+
+    def step(self, host: str, step: Step) -> None: ...
+
+    def finished(self, result: HostResult) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def print_checks(console: Console, results: Sequence[HostResult]) -> None:
+    """A table of checks per host, with what each found."""
+    for result in results:
+        if not result.checks:
+            continue
+        table = Table(title=escape(f"verify {result.host}"), title_justify="left", box=None, pad_edge=True)
+        table.add_column("check", no_wrap=True)
+        table.add_column("result", no_wrap=True)
+        table.add_column("what was found", overflow="fold")
+        for check in result.checks:
+            table.add_row(check.id, f"[{_STYLE[check.status]}]{check.status}[/]", escape(check.detail))
+        console.print()
+        console.print(table)
+
+
+def print_summary(console: Console, results: Sequence[HostResult]) -> None:
+    """One line per host: what became of it, how many checks passed, and how long it took."""
+    console.print()
+    for result in results:
+        parts = [f"[{_STYLE[result.state]}]{_sentence(result)}[/]"]
+        if result.checks:
+            parts.append(_count_checks(result.checks))
+        parts.append(f"{result.seconds:.1f} s")
+        console.print(f"{escape(result.host)}: {', '.join(parts)}", highlight=False)
+
+
+def _sentence(result: HostResult) -> str:
+    changed = sum(step.state == "changed" for step in result.steps)
+    return {"unchanged": "nothing changed", "changed": f"{changed} of {len(result.steps)} steps changed something"}.get(
+        result.state, result.state
+    )
+
+
+def _count_checks(checks: Sequence[CheckResult]) -> str:
+    failed = sum(check.status == "failed" for check in checks)
+    skipped = sum(check.status == "skipped" for check in checks)
+    parts = [f"{len(checks) - failed - skipped} checks ok"]
+    parts += [f"[red]{failed} failed[/]"] if failed else []
+    parts += [f"{skipped} skipped"] if skipped else []
+    return ", ".join(parts)
+
+
+def print_way_in(console: Console, host: SiteHost) -> None:
+    """Where to go from here: the page, the token, and the configuration of an MCP client. The token is not in it."""
+    settings = host.settings
+    console.print()
+    console.print(f"Open   {url_of(settings)}lab", highlight=False, soft_wrap=True)
+    if settings.auth == "token":
+        console.print(f"Token  {settings.paths.token}", highlight=False, soft_wrap=True)
+        console.print("\nFor an MCP client, with the token in its environment:", highlight=False)
+        command = f'export JUPYFLEET_TOKEN="$(cat {shlex.quote(str(settings.paths.token))})"'
+        console.print(command, highlight=False, soft_wrap=True, markup=False)
+    else:
+        console.print("\nFor an MCP client:", highlight=False)
+    console.print(json.dumps(mcp_configuration(settings), indent=2), highlight=False, soft_wrap=True, markup=False)
+
+
+def url_of(settings: Settings) -> str:
+    """Where the server is reached from its own host, with its base URL."""
+    address = reachable_address(settings.bind)
+    return f"http://{f'[{address}]' if ':' in address else address}:{settings.port}{settings.base_url}"
+
+
+def mcp_configuration(settings: Settings) -> dict[str, Any]:
+    """What MCP clients read (``mcpServers``); the token comes from their environment, as JUPYFLEET_TOKEN."""
+    server: dict[str, Any] = {"type": "http", "url": f"{url_of(settings)}mcp"}
+    if settings.auth == "token":
+        server["headers"] = {"Authorization": "Bearer ${JUPYFLEET_TOKEN}"}
+    return {"mcpServers": {"jupyfleet": server}}
+
+
+def to_json(command: str, results: Sequence[HostResult]) -> str:
+    """The result document of one run."""
+    document = {
+        "schema": SCHEMA,
+        "command": command,
+        "ok": all(result.is_good for result in results),
+        "hosts": [dataclasses.asdict(result) for result in results],
+    }
+    return json.dumps(document, indent=2)
+
+
+def to_junit(results: Sequence[HostResult]) -> str:
+    """The checks as JUnit: a suite per host and a case per check, for CI systems."""
+    suites = ElementTree.Element("testsuites", name="jupyfleet verify")
+    for result in results:
+        checks = result.checks or [CheckResult("connection", "failed", result.reason, result.seconds)]
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=result.host,
+            tests=str(len(checks)),
+            failures=str(sum(check.status == "failed" for check in checks)),
+            skipped=str(sum(check.status == "skipped" for check in checks)),
+            time=f"{result.seconds:.3f}",
+        )
+        for check in checks:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=result.host, name=check.id, time=f"{check.seconds:.3f}"
+            )
+            if check.status == "failed":
+                ElementTree.SubElement(case, "failure", message=check.detail)
+            elif check.status == "skipped":
+                ElementTree.SubElement(case, "skipped", message=check.detail)
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)

@@ -1,0 +1,231 @@
+"""Every setting of a host: its type, its default, what it means, and what makes it wrong.
+
+Settings are pyinfra host or group data with the prefix ``jupyter_``. They are read and checked for all hosts of a
+site before any host is touched; this module never talks to a host.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pyinfra.api.exceptions import PyinfraError
+
+from deploy.paths import HostPaths
+
+PREFIX = "jupyter_"
+
+#: Unix sockets have short paths (108 bytes with the final NUL, see unix(7)); the longest of ours is this much longer.
+_SOCKET_PATH_BYTES = 107
+#: A path with one of these cannot stand in supervisord's or systemd's files without an escape of its own.
+_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f%\"'\\;,#$`]")
+
+
+def _absolute(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, such as /srv/notebooks")
+    if ".." in path.parts or _UNSAFE_IN_PATH.search(value):
+        raise ValueError("must be a plain path: no '..', quotes, backslashes, or any of % ; , # $ `")
+    if path == PurePosixPath("/"):
+        raise ValueError("must not be the root directory")
+    return str(path)
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from error
+
+
+def _requirement(value: str) -> str:
+    try:
+        requirement = Requirement(value)
+    except InvalidRequirement as error:
+        raise ValueError("is no package requirement; write it as in 'altair>=5'") from error
+    if requirement.url:
+        raise ValueError("names a URL; name a package of the index, as in 'altair>=5'")
+    return str(requirement)
+
+
+def _base_url(value: str) -> str:
+    if not re.fullmatch(r"/([A-Za-z0-9._~-]+/)*", value):
+        raise ValueError("must begin and end with a slash, such as / or /lab1/")
+    return value
+
+
+def _program(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._+-]+", value):
+        _absolute(value)
+    return value
+
+
+def _spacy_model(value: str) -> str:
+    location, _, digest = value.partition("#sha256=")
+    name = location.rsplit("/", 1)[-1]
+    if not re.fullmatch(r"en_core_web_sm-[0-9][A-Za-z0-9._]*-py3-none-any\.whl", name):
+        raise ValueError("must end in a wheel's name, such as en_core_web_sm-3.8.0-py3-none-any.whl")
+    if re.match(r"https?://", location):
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise ValueError("must name the digest of the download: append #sha256= and 64 hexadecimal digits")
+    elif not (Path(location).is_absolute() and Path(location).is_file()):
+        raise ValueError("must be an http(s) URL, or the absolute path of a wheel on the machine that deploys")
+    return value
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Settings(BaseModel):
+    """The settings of one host, by their names without the prefix ``jupyter_``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    scope: Literal["user"] = Field("user", description="Whose the server is: 'user' needs no root.")
+    home: AbsolutePath = Field(description="Directory below which everything is kept: releases, configuration, logs.")
+    port: int = Field(8888, ge=1, le=65535, description="TCP port that JupyterLab and MCP are served on.")
+    bind: Annotated[str, AfterValidator(_address)] = Field("127.0.0.1", description="IP address to listen on.")
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field("/", description="Path in front of /lab and /mcp.")
+    auth: Literal["token", "none"] = Field(
+        "token", description="'token': a token file made on the host; 'none': no authentication, loopback only."
+    )
+    workspace: AbsolutePath = Field("", description="Directory of the notebooks; by default 'workspace' in the home.")
+    workspace_mount: Literal["directory"] = Field("directory", description="What the workspace is.")
+    provider: Literal["uv"] = Field("uv", description="What installs the environment.")
+    profile: Literal["core", "full"] = Field(
+        "core", description="'core': JupyterLab, collaboration and MCP; 'full': core, data science and NLP."
+    )
+    extra_packages: list[Annotated[str, AfterValidator(_requirement)]] = Field(
+        default_factory=list, description="Further packages for the environment, as requirements."
+    )
+    spacy_model: Annotated[str, AfterValidator(_spacy_model)] | None = Field(
+        None,
+        description="Where profile full gets en_core_web_sm: URL with #sha256=…, or a wheel's path; None: without.",
+    )
+    python: Annotated[str, AfterValidator(_program)] = Field(
+        "python3", description="The host's Python (3.11 or newer) that environments are made from."
+    )
+    uv: AbsolutePath | None = Field(
+        None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
+    )
+    keep_releases: int = Field(3, ge=1, le=100, description="How many environments to keep, the active one among them.")
+    mcp_room_idle_timeout: int = Field(
+        600, ge=1, description="Seconds after which a notebook that nobody uses is saved and closed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _workspace_below_home(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "workspace" not in values and isinstance(values.get("home"), str):
+            return {**values, "workspace": str(PurePosixPath(values["home"]) / "workspace")}
+        return values
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Settings:
+        if self.auth == "none" and not ipaddress.ip_address(self.bind).is_loopback:
+            raise ValueError(f"auth is 'none', which may only listen on loopback, but bind is {self.bind}")
+        if self.spacy_model and self.profile != "full":
+            raise ValueError("spacy_model is set, but spaCy is only in profile 'full'")
+        socket = str(self.paths.supervisor_socket)
+        if len(socket.encode()) > _SOCKET_PATH_BYTES:
+            raise ValueError(
+                f"home is too long: the path of its socket, {socket}, would have {len(socket.encode())} bytes, "
+                f"and the system allows {_SOCKET_PATH_BYTES}"
+            )
+        workspace, home = PurePosixPath(self.workspace), PurePosixPath(self.home)
+        if workspace == home or home.is_relative_to(workspace):
+            raise ValueError("workspace holds the home, with its token; put it beside or below the home")
+        if any(workspace.is_relative_to(path) for path in self.paths.removable()):
+            raise ValueError(f"workspace {workspace} is in a directory that jupyfleet replaces; use another")
+        return self
+
+    @property
+    def paths(self) -> HostPaths:
+        return HostPaths(PurePosixPath(self.home))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a site's settings."""
+
+    host: str
+    key: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.key}: {self.message}" if self.key else f"{self.host}: {self.message}"
+
+
+class SettingsError(PyinfraError):
+    """The settings of a site are wrong; nothing was touched. Its text has one sentence per problem."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def read_settings(host: str, data: Mapping[str, Any]) -> Settings:
+    """Check the data of one host and return its settings.
+
+    Keys without the prefix ``jupyter_`` are other people's and left alone.
+
+    Raises:
+        SettingsError: with every problem of this host.
+    """
+    ours = {key.removeprefix(PREFIX): value for key, value in data.items() if key.startswith(PREFIX)}
+    try:
+        return Settings.model_validate(ours)
+    except ValidationError as error:
+        raise SettingsError([_problem(host, dict(detail)) for detail in error.errors()]) from error
+
+
+def read_all_settings(site: Mapping[str, Mapping[str, Any]]) -> dict[str, Settings]:
+    """Check the data of every host of a site, by host name.
+
+    Raises:
+        SettingsError: with every problem of every host.
+    """
+    settings: dict[str, Settings] = {}
+    problems: list[Problem] = []
+    for host, data in site.items():
+        try:
+            settings[host] = read_settings(host, data)
+        except SettingsError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _problem(host: str, detail: dict[str, Any]) -> Problem:
+    """Say one of pydantic's findings as a sentence with the key, the value and what would be right."""
+    location = detail["loc"]
+    if not location:
+        return Problem(host, None, str(detail["ctx"]["error"]) + ".")
+    name = str(location[0])
+    key = PREFIX + name
+    value = repr(detail["input"])
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md for those there are."
+        return Problem(host, key, f"there is no such setting; {hint}")
+    if detail["type"] == "missing":
+        return Problem(host, key, f"is not set. {Settings.model_fields[name].description}")
+    if detail["type"] == "value_error":
+        return Problem(host, key, f"{value} {detail['ctx']['error']}.")
+    if detail["type"] == "literal_error":
+        choices = " or ".join(repr(choice) for choice in get_args(Settings.model_fields[name].annotation))
+        return Problem(host, key, f"{value} is not one of its values; use {choices}.")
+    return Problem(host, key, f"{value} is wrong: {_lower_first(detail['msg'])}.")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

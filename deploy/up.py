@@ -1,0 +1,5 @@
+"""Provision: ``pyinfra INVENTORY deploy/up.py``."""
+
+from deploy.site import up
+
+up()

@@ -1,0 +1,5 @@
+"""Prove: ``pyinfra INVENTORY deploy/verify.py``."""
+
+from deploy.site import verify
+
+verify()

@@ -1,0 +1,103 @@
+"""What must hold before anything is changed: found out without changing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+
+from jupyfleet_host import processes
+from jupyfleet_host.common import Result, Spec
+
+OLDEST_PYTHON = (3, 11)
+
+
+def check(spec: Spec) -> Result:
+    """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64"}``.
+
+    The spec has `home`, `workspace`, `bind`, `port` and `python`.
+    """
+    python = _python_version(spec["python"])
+    problems = [
+        _python_problem(spec["python"], python),
+        _directory_problem("home", "jupyter_home", Path(spec["home"])),
+        _directory_problem("workspace", "jupyter_workspace", Path(spec["workspace"])),
+        _port_problem(spec["bind"], spec["port"], spec["home"]),
+    ]
+    return {
+        "problems": [problem for problem in problems if problem],
+        "python": ".".join(map(str, python)) if python else None,
+        "machine": platform.machine(),
+    }
+
+
+def _python_version(program: str) -> tuple[int, ...] | None:
+    code = "import sys; print(*sys.version_info[:3])"
+    try:
+        done = subprocess.run([program, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return tuple(int(part) for part in done.stdout.split())
+
+
+def _python_problem(program: str, version: tuple[int, ...] | None) -> str | None:
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    if version is None:
+        return f"{program} does not run on this host. Install Python {wanted} or newer, or set jupyter_python."
+    if version < OLDEST_PYTHON:
+        return f"{program} is Python {'.'.join(map(str, version))}, and {wanted} is needed. Set jupyter_python."
+    return None
+
+
+def _directory_problem(what: str, setting: str, path: Path) -> str | None:
+    if path.exists() and not path.is_dir():
+        return f"the {what} {path} is a file, not a directory. Move it away or set {setting}."
+    nearest = path
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"the {what} {path} cannot be made: {nearest} is a file. Move it away or set {setting}."
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        return f"the {what} {path} is on a read-only file system. Remount it or set {setting}."
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        verb = "is not writable" if nearest == path else f"cannot be made in {nearest}, which is not writable"
+        return f"the {what} {path} {verb} for user {_user()}. Change its owner or mode, or set {setting}."
+    return None
+
+
+def _user() -> str:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return str(os.geteuid())
+
+
+def _port_problem(bind: str, port: int, home: str) -> str | None:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return _taken(bind, port, home)
+            if error.errno == errno.EACCES:
+                return f"port {port} needs root. Set jupyter_port to 1024 or above."
+            if error.errno == errno.EADDRNOTAVAIL:
+                return f"{bind} is no address of this host. Set jupyter_bind."
+            return f"{bind} port {port} cannot be listened on: {error.strerror}."
+    return None
+
+
+def _taken(bind: str, port: int, home: str) -> str | None:
+    """Say who has the port, unless it is this very site."""
+    advice = "Stop that program or set another jupyter_port (with make up: JUPYFLEET_PORT=…)."
+    pids = processes.holders(processes.listeners(port))
+    if any(processes.site_of(pid) == home for pid in pids):
+        return None
+    who = f"process {pids[0]} ({processes.name_of(pids[0])})" if pids else "a process of another user"
+    return f"port {port} on {bind} is taken by {who}. {advice}"

@@ -1,0 +1,106 @@
+"""Which processes belong to a site, read from /proc: by their environment, never by their name or command line.
+
+supervisord gives ``JUPYFLEET_HOME`` to the server, and kernels and terminals inherit it. (Under emulation of another
+architecture a command line shows the emulator, so it tells nothing.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def listeners(port: int) -> set[str]:
+    """The sockets that listen on a TCP port, as /proc/PID/fd names them (proc_pid_net(5): state 0A is LISTEN)."""
+    sockets = set()
+    for table in ("net/tcp", "net/tcp6"):
+        for line in _read(PROC / table).decode().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                sockets.add(f"socket:[{fields[9]}]")
+    return sockets
+
+
+def holders(sockets: set[str]) -> list[int]:
+    """The processes that have one of the sockets open, as far as this user may see."""
+    return [pid for pid in _pids() if sockets and _holds(PROC / str(pid), sockets)]
+
+
+def of_site(home: str) -> list[int]:
+    """The processes of the site in `home`, without this one and those it was started from."""
+    ours = _ancestors()
+    return [pid for pid in _pids() if pid not in ours and site_of(pid) == home]
+
+
+def site_of(pid: int) -> str | None:
+    """The home of the site that a process belongs to."""
+    for variable in _read(PROC / str(pid) / "environ").split(b"\0"):
+        name, _, value = variable.partition(b"=")
+        if name == b"JUPYFLEET_HOME":
+            return value.decode(errors="replace")
+    return None
+
+
+def name_of(pid: int) -> str:
+    return _read(PROC / str(pid) / "comm").decode(errors="replace").strip() or "?"
+
+
+def end(pids: Iterable[int], patience: float = 10) -> None:
+    """End processes by their ids: politely, and after `patience` seconds for good."""
+    left = set(pids)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        left = wait_for_end(left, patience)
+        if not left:
+            return
+
+
+def wait_for_end(pids: Iterable[int], patience: float) -> set[int]:
+    """Wait until processes are gone; those that are still there after `patience` seconds are the answer."""
+    left, give_up = {pid for pid in pids if _is_alive(pid)}, time.monotonic() + patience
+    while left and time.monotonic() < give_up:
+        time.sleep(0.05)
+        left = {pid for pid in left if _is_alive(pid)}
+    return left
+
+
+def _is_alive(pid: int) -> bool:
+    """A zombie has ended: only its parent has not looked yet."""
+    stat = _read(PROC / str(pid) / "stat")
+    return bool(stat) and stat.rpartition(b")")[2].split()[:1] != [b"Z"]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def _holds(process: Path, sockets: set[str]) -> bool:
+    with contextlib.suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) in sockets:
+                    return True
+    return False
+
+
+def _ancestors() -> set[int]:
+    found, pid = set(), os.getpid()
+    while pid > 1:
+        found.add(pid)
+        status = _read(PROC / str(pid) / "stat").rpartition(b")")[2].split()
+        pid = int(status[1]) if len(status) > 1 else 0
+    return found
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""

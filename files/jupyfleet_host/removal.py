@@ -1,0 +1,39 @@
+"""Taking a site away: only what a deploy made, and never the workspace."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from jupyfleet_host.common import HostError, Result, Spec, progress
+
+
+def look(spec: Spec) -> Result:
+    """Say what is there to remove: ``{"present": [path, …]}``."""
+    return {"present": [path for path in spec["paths"] if Path(path).exists() or Path(path).is_symlink()]}
+
+
+def remove(spec: Spec) -> Result:
+    """Remove `paths`, and directories of `home` that are empty then: ``{"removed": [path, …]}``."""
+    home, workspace = Path(spec["home"]), Path(spec["workspace"])
+    removed = []
+    for name in spec["paths"]:
+        path = Path(name)
+        if not path.is_relative_to(home) or path == home or workspace.is_relative_to(path):
+            raise HostError(f"{path} is not jupyfleet's to remove; nothing more was removed.")
+        if path.is_symlink() or path.is_file() or path.is_socket():
+            path.unlink()
+        elif path.is_dir():
+            progress(f"removing {path}")
+            shutil.rmtree(path)
+        else:
+            continue
+        removed.append(name)
+    for name in (".pixi/envs", ".pixi", ".config", "share", "."):
+        _remove_if_empty(home / name)
+    return {"removed": removed}
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if directory.is_dir() and not directory.is_symlink() and next(directory.iterdir(), None) is None:
+        directory.rmdir()

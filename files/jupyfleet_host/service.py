@@ -1,0 +1,243 @@
+"""The server as a program of supervisord, through supervisord's own interface on its unix socket.
+
+The running state is compared with the wanted one, so a run that was interrupted between writing a file and acting on
+it is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyfleet_host import processes
+from jupyfleet_host.common import HostError, Result, Spec, progress
+
+#: Of a person's environment the server gets what names the person, the language, and how to reach the network.
+_KEPT = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
+_KEPT_PREFIXES = ("CURL_CA_", "LC_", "NO_PROXY", "PIP_", "REQUESTS_CA_", "SSL_CERT_", "UV_")
+_KEPT_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+
+
+def state(spec: Spec) -> Result:
+    """Say what `ensure` would do: ``{"actions": [sentence, …]}``.
+
+    The spec has `socket`, `program`, `identifier` and `token_file` (see `ensure`).
+    """
+    supervisor = _connect(spec["socket"])
+    if supervisor is None:
+        return {"actions": ["start supervisord", f"start {spec['program']}"]}
+    if supervisor.supervisor.getIdentification() != spec["identifier"]:
+        return {"actions": ["restart supervisord, whose configuration changed"]}
+    added, changed, removed = supervisor.supervisor.reloadConfig()[0]
+    actions = [f"add {name}" for name in added]
+    actions += [f"restart {name}, whose configuration changed" for name in changed]
+    actions += [f"remove {name}" for name in removed]
+    info = _program(supervisor, spec["program"])
+    if not actions and info.get("statename") != "RUNNING":
+        actions.append(f"start {spec['program']}")
+    elif not actions and _has_old_token(info, spec["token_file"]):
+        actions.append(f"restart {spec['program']}, whose token changed")
+    return {"actions": actions}
+
+
+def ensure(spec: Spec) -> Result:
+    """Make supervisord run with its files as they are now, and the program RUNNING: ``{"pid": N}``.
+
+    The spec has `home` and `port` of the site, `socket`, `program`, `identifier` (of the wanted supervisord), `start`
+    (the command that starts supervisord), `log` (supervisord's), `program_log`, `token_file` (or none) and `wait`, in
+    seconds.
+    """
+    supervisor = _connect(spec["socket"])
+    if supervisor is not None and supervisor.supervisor.getIdentification() != spec["identifier"]:
+        progress("stopping supervisord, whose configuration changed")
+        _shut_down(supervisor, spec["home"], spec["wait"])
+        supervisor = None
+    if supervisor is None:
+        supervisor, is_starting = _start_supervisord(spec), True
+    else:
+        is_starting = _reload(supervisor)
+        if not is_starting and _has_old_token(_program(supervisor, spec["program"]), spec["token_file"]):
+            progress(f"stopping {spec['program']}, whose token changed")
+            supervisor.supervisor.stopProcess(spec["program"])
+    return {"pid": _wait_until_running(supervisor, spec, is_starting=is_starting)}
+
+
+def processes_of_site(spec: Spec) -> Result:
+    """The processes that `stop` would end: ``{"pids": [N, …]}``."""
+    supervisor = _connect(spec["socket"])
+    pids = processes.of_site(spec["home"])
+    return {"pids": pids if supervisor is None else [supervisor.supervisor.getPID(), *pids]}
+
+
+def stop(spec: Spec) -> Result:
+    """End supervisord and every process of the site: ``{"stopped": bool}``. The spec has `socket`, `home`, `wait`."""
+    supervisor = _connect(spec["socket"])
+    if supervisor is not None:
+        _shut_down(supervisor, spec["home"], spec["wait"])
+    left = processes.of_site(spec["home"])
+    processes.end(left)
+    return {"stopped": supervisor is not None or bool(left)}
+
+
+# -- supervisord ---------------------------------------------------------------------------------------------------
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a unix socket, which is how supervisord is reached by its own user alone."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(60)
+        connection.sock.connect(self._path)
+        return connection
+
+
+def _connect(path: str) -> Any | None:
+    """A proxy for supervisord's interface, or nothing when no supervisord answers."""
+    supervisor = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(path))
+    try:
+        supervisor.supervisor.getState()
+    except (OSError, http.client.HTTPException):
+        return None
+    return supervisor
+
+
+def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What supervisord and all below it inherit: no token, and nothing of the project that happens to be active."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _KEPT or name in _KEPT_PROXIES or name.startswith(_KEPT_PREFIXES)
+    }
+    return {"LANG": "C.UTF-8", "PATH": environ.get("PATH", os.defpath)} | kept
+
+
+def _start_supervisord(spec: Spec) -> Any:
+    _end_orphans(spec["home"], spec["port"])
+    progress("starting supervisord")
+    done = subprocess.run(
+        spec["start"],
+        env=service_environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=spec["wait"],
+        check=False,
+    )
+    give_up = time.monotonic() + spec["wait"]
+    while done.returncode == 0 and time.monotonic() < give_up:
+        if (supervisor := _connect(spec["socket"])) is not None:
+            return supervisor
+        time.sleep(0.05)
+    said = (done.stderr or done.stdout).strip()
+    raise HostError("\n".join(["supervisord did not start:", said, *_tail(Path(spec["log"]), spec["token_file"])]))
+
+
+def _end_orphans(home: str, port: int) -> None:
+    """A server whose supervisord was killed still has the port: its successor could never start."""
+    orphans = [pid for pid in processes.holders(processes.listeners(port)) if processes.site_of(pid) == home]
+    if orphans:
+        progress("ending a server that lost its supervisord")
+        processes.end(orphans, patience=30)
+
+
+def _shut_down(supervisor: Any, home: str, patience: float) -> None:
+    """Stop supervisord and wait for it, so that the next one finds the socket and the port free."""
+    pid = supervisor.supervisor.getPID()
+    supervisor.supervisor.shutdown()
+    if left := processes.wait_for_end([pid], patience):
+        processes.end(left)
+    processes.end(processes.wait_for_end(processes.of_site(home), patience=5))
+
+
+def _reload(supervisor: Any) -> bool:
+    """Act on what changed in the configuration files, and only on that; tell whether there was anything."""
+    try:
+        added, changed, removed = supervisor.supervisor.reloadConfig()[0]
+    except xmlrpc.client.Fault as fault:
+        raise HostError(f"supervisord refuses its configuration: {fault.faultString}") from fault
+    for group in [*changed, *removed]:
+        progress(f"stopping {group}")
+        supervisor.supervisor.stopProcessGroup(group)
+        supervisor.supervisor.removeProcessGroup(group)
+    for group in [*changed, *added]:
+        supervisor.supervisor.addProcessGroup(group)
+    return bool(added or changed or removed)
+
+
+# -- the program ---------------------------------------------------------------------------------------------------
+
+
+def _program(supervisor: Any, name: str) -> dict[str, Any]:
+    try:
+        return dict(supervisor.supervisor.getProcessInfo(name))
+    except xmlrpc.client.Fault:
+        return {}
+
+
+def _has_old_token(info: dict[str, Any], token_file: str | None) -> bool:
+    """Whether a running program read its token before the file became what it is now.
+
+    supervisord gives whole seconds, rounded down, so the second in which it started counts as after.
+    """
+    if token_file is None or info.get("statename") != "RUNNING":
+        return False
+    try:
+        return Path(token_file).stat().st_mtime > float(info["start"]) + 1
+    except OSError:
+        return False
+
+
+def _wait_until_running(supervisor: Any, spec: Spec, *, is_starting: bool) -> int:
+    """Wait for the program, starting it once where it rests; `is_starting` tells that this was just done."""
+    name, give_up = spec["program"], time.monotonic() + spec["wait"]
+    progress(f"waiting for {name}")
+    while time.monotonic() < give_up:
+        info = _program(supervisor, name)
+        if not info:
+            raise HostError(f"supervisord knows no program {name}: its configuration is not there. Run up again.")
+        if info["statename"] == "RUNNING":
+            return int(info["pid"])
+        if info["statename"] in ("STOPPED", "EXITED", "FATAL"):
+            if is_starting:
+                break
+            is_starting = True
+            _start_program(supervisor, name)
+        time.sleep(0.1)
+    state = _program(supervisor, name).get("statename")
+    raise HostError(
+        "\n".join([f"{name} does not run (it is {state}):", *_tail(Path(spec["program_log"]), spec["token_file"])])
+    )
+
+
+def _start_program(supervisor: Any, name: str) -> None:
+    try:
+        supervisor.supervisor.startProcess(name, False)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != 60:  # ALREADY_STARTED (supervisor's Faults): autostart was quicker.
+            raise HostError(f"supervisord does not start {name}: {fault.faultString}") from fault
+
+
+def _tail(log: Path, token_file: str | None, lines: int = 15) -> list[str]:
+    """The end of a log, without the token should it ever be in there."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")[-20_000:]
+    except OSError:
+        return []
+    try:
+        token = Path(token_file).read_text().strip() if token_file else ""
+    except OSError:
+        token = ""
+    return [line.replace(token, "<token>") if token else line for line in text.splitlines()[-lines:]]

@@ -1,0 +1,145 @@
+"""The files of a host: compared in one go, and put in place one atomic rename at a time.
+
+An entry of a tree is one of
+
+- ``{"kind": "directory", "path", "mode", "keep"}``: with `keep` one that is there already is left as it is;
+- ``{"kind": "file", "path", "mode", "sha256", "seed"}``: with `seed` it is laid down only into an empty directory;
+- ``{"kind": "secret", "path", "mode"}``: made here, from the system's randomness, when there is none of use.
+
+`mode` is octal text. For `apply` a file has ``"content"`` too, base64. A secret's text is never read for a result,
+and never leaves the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+from jupyfleet_host.common import HostError, Result, Spec
+
+Entry = dict[str, Any]
+
+
+def compare(spec: Spec) -> Result:
+    """Say what differs: ``{"changes": [{"path", "kind", "why"}, …]}``, in the order of the entries."""
+    changes = []
+    for entry in spec["entries"]:
+        why = _difference(entry)
+        if why:
+            changes.append({"path": entry["path"], "kind": entry["kind"], "why": why})
+    return {"changes": changes}
+
+
+def apply(spec: Spec) -> Result:
+    """Bring every entry into its wanted state: ``{"changed": [path, …]}``."""
+    changed = []
+    for entry in spec["entries"]:
+        # A seed was chosen while its directory was empty; by now another one may lie there.
+        if not Path(entry["path"]).exists() if entry.get("seed") else _difference(entry):
+            _put(entry)
+            changed.append(entry["path"])
+    return {"changed": changed, "summary": _count(len(changed))}
+
+
+def _count(number: int) -> str:
+    return "1 file or directory" if number == 1 else f"{number} files and directories"
+
+
+def _difference(entry: Entry) -> str | None:
+    path = Path(entry["path"])
+    if entry["kind"] == "directory":
+        return _directory_difference(entry, path)
+    if entry.get("seed"):
+        return "is new" if _is_empty_or_absent(path.parent) else None
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return "is new"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file"
+    if entry["kind"] == "file" and _sha256(path) != entry["sha256"]:
+        return "has other content"
+    if entry["kind"] == "secret" and (why := _secret_difference(path)):
+        return why
+    return _mode_difference(entry, found)
+
+
+def _directory_difference(entry: Entry, path: Path) -> str | None:
+    try:
+        found = path.stat()  # Follows a link: a workspace on another disk is a usual thing.
+    except FileNotFoundError:
+        return "is new"
+    if not stat.S_ISDIR(found.st_mode):
+        raise HostError(f"{path} is in the way: a directory is needed there, and it is none. Move it away.")
+    return None if entry.get("keep") else _mode_difference(entry, found)
+
+
+def _secret_difference(path: Path) -> str | None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        return "is empty"
+    return "has white space around it" if text != text.strip() else None
+
+
+def _mode_difference(entry: Entry, found: os.stat_result) -> str | None:
+    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    return None if mode == entry["mode"] else f"has mode {mode}, not {entry['mode']}"
+
+
+def _is_empty_or_absent(directory: Path) -> bool:
+    try:
+        return next(directory.iterdir(), None) is None
+    except FileNotFoundError:
+        return True
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _put(entry: Entry) -> None:
+    path = Path(entry["path"])
+    mode = int(entry["mode"], 8)
+    if entry["kind"] == "directory":
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+        return
+    if entry["kind"] == "file":
+        content = base64.b64decode(entry["content"], validate=True)
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise HostError(f"the content for {path} was damaged on the way; nothing was written. Run it again.")
+    else:
+        content = _secret(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, content, mode)
+
+
+def _secret(path: Path) -> bytes:
+    """Keep a usable secret, so that correcting its mode or a stray newline locks nobody out."""
+    try:
+        kept = path.read_bytes().strip() if not path.is_symlink() else b""
+    except (FileNotFoundError, IsADirectoryError):
+        kept = b""
+    return kept or secrets.token_hex(32).encode()
+
+
+def replace(path: Path, content: bytes, mode: int) -> None:
+    """Write a file beside its place and rename it there: readers see the old or the new one, never half of one."""
+    beside = path.with_name(f".{path.name}.jupyfleet-new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
