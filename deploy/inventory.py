@@ -56,6 +56,8 @@ def load_site(
         ) from error
     except SyntaxError as error:
         raise InventoryError(f"{inventory} is not Python: {error.msg}, line {error.lineno}") from error
+    except (TypeError, ValueError, UnicodeError) as error:
+        raise InventoryError(f"{inventory} is no inventory, a Python file with lists of hosts: {error}") from error
     data = {host.name: host.data.dict() for host in found}
     if not data:
         raise InventoryError(f"{inventory} has no hosts: it needs a list, such as lab = ['server.example']")

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from gevent.local import local
 from gevent.pool import Pool
 from jupyfleet_host.common import FAILURE, PROGRESS
+from pyinfra import logger
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.deploy import add_deploy
@@ -168,7 +169,8 @@ def _run_host(
             if deploy is not None:
                 add_deploy(state, deploy)
                 state.set_stage(StateStage.Execute)
-                run_ops(state)
+                # 'serial' is over the hosts of one state, and keeps the operations in this greenlet with its state.
+                run_ops(state, serial=True)
                 result.state = "changed" if any(step.state == "changed" for step in result.steps) else "unchanged"
             if verify:
                 watcher.progress(result.host, "verifying")
@@ -180,6 +182,10 @@ def _run_host(
             # pyinfra's own words are only "No hosts remaining": the step that failed has the reason.
             failed = [step.detail for step in result.steps if step.state == "failed"]
             result.state, result.reason = "failed", failed[-1] if failed else str(error)
+        except Exception as error:
+            # A mistake of jupyfleet's own must end neither the other hosts nor the report.
+            logger.debug("unexpected error on %s", result.host, exc_info=True)
+            result.state, result.reason = "failed", f"unexpected {type(error).__name__}: {error} (more with --verbose)"
         finally:
             disconnect_all(state)
     result.seconds = time.monotonic() - started

@@ -1,0 +1,61 @@
+# jupyfleet's few commands; each sets up all it needs. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser lint lock clean
+
+PYTHON ?= python3
+INVENTORY ?= inventories/local.py
+VENV := .venv
+VENV_JUPYTER := .venv-jupyter
+RUN := $(VENV)/bin
+
+help: ## List these commands.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
+
+up: $(VENV)/ready ## Provision this machine (inventories/local.py) and verify it.
+	@$(RUN)/jupyfleet up $(INVENTORY)
+
+verify: $(VENV)/ready ## Prove that the local site works; changes nothing.
+	@$(RUN)/jupyfleet verify $(INVENTORY)
+
+down: $(VENV)/ready ## Stop and remove the local site; the workspace stays.
+	@$(RUN)/jupyfleet down $(INVENTORY)
+
+setup: $(VENV)/ready ## Only make .venv, from the lock.
+
+test: lint test-unit test-jupyter-mcp test-e2e test-browser ## Pass all tests.
+
+test-unit: $(VENV)/ready-for-tests ## Pure functions and host scripts: seconds.
+	@$(RUN)/python -m pytest tests/unit
+
+test-jupyter-mcp: $(VENV_JUPYTER)/ready ## The server extension, by itself.
+	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/python -m pytest
+
+test-e2e: $(VENV)/ready-for-tests ## Deploys into temporary homes, with everything real.
+	@$(RUN)/python -m pytest tests/e2e
+
+test-browser: $(VENV)/ready-for-tests ## A real browser in a real JupyterLab.
+	@tests/browser/install-chromium
+	@$(RUN)/python -m pytest tests/browser
+
+lint: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## ruff and mypy.
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
+	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/ruff check . && ../../$(VENV_JUPYTER)/bin/mypy
+
+lock: $(VENV)/ready ## Resolve every lock anew; with UPGRADE=1 to the newest versions.
+	@$(RUN)/python -m deploy.environment.lock $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what these commands made in the checkout.
+	rm -rf $(VENV) $(VENV_JUPYTER) .cache
+
+# An environment is ready when its lock is installed; the lock names hashes, and the index is this machine's own.
+$(VENV)/ready: requirements/controller.txt requirements/uv.txt pyproject.toml requirements/install
+	@requirements/install $(VENV) $(PYTHON) controller --editable
+	@touch $@
+
+$(VENV)/ready-for-tests: requirements/controller-test.txt $(VENV)/ready
+	@requirements/install $(VENV) $(PYTHON) controller-test
+	@touch $@
+
+$(VENV_JUPYTER)/ready: requirements/jupyter-test.txt $(VENV)/ready
+	@requirements/install $(VENV_JUPYTER) $(PYTHON) jupyter-test
+	@touch $@
