@@ -50,17 +50,20 @@ class ConsoleWatcher:
         who = f"{host:<20} " if self._many else ""
         detail = "" if step.state == "failed" else step.detail
         line = f"  {escape(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{escape(step.name)}"
-        self._console.print(line + (f"  [dim]{escape(detail)}[/]" if detail else ""), highlight=False)
+        self._say(line + (f"  [dim]{escape(detail)}[/]" if detail else ""))
 
     def finished(self, result: HostResult) -> None:
         if result.reason:
-            self._console.print(f"  [red]{result.state:<10}[/]{escape(result.host)}:", highlight=False)
+            self._say(f"  [red]{result.state:<10}[/]{escape(result.host)}:")
             for line in result.reason.splitlines():
-                self._console.print(f"    {escape(line)}", highlight=False)
+                self._say(f"    {escape(line)}")
 
     def close(self) -> None:
         if self._status:
             self._status.stop()
+
+    def _say(self, markup: str) -> None:
+        self._console.print(markup, highlight=False, soft_wrap=True)
 
 
 class SilentWatcher:
@@ -98,7 +101,7 @@ def print_summary(console: Console, results: Sequence[HostResult]) -> None:
         if result.checks:
             parts.append(_count_checks(result.checks))
         parts.append(f"{result.seconds:.1f} s")
-        console.print(f"{escape(result.host)}: {', '.join(parts)}", highlight=False)
+        console.print(f"{escape(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
 
 def _sentence(result: HostResult) -> str:

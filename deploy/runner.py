@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol
 
 from gevent.local import local
 from gevent.pool import Pool
-from jupyfleet_host.common import FAILURE, PROGRESS
 from pyinfra import logger
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connect import connect_all, disconnect_all
@@ -28,6 +27,7 @@ from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 from deploy.checks import CheckResult, probe_spec, results_of
 from deploy.facts.hostscript import ask
 from deploy.inventory import SiteHost
+from jupyfleet_host.common import FAILURE, PROGRESS
 
 StepState = Literal["changed", "unchanged", "failed"]
 HostState = Literal["ok", "changed", "unchanged", "failed", "unreachable"]
