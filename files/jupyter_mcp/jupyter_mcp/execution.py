@@ -1,0 +1,292 @@
+"""Executions that belong to the server: queued per notebook, written to the cell by id, independent of the caller.
+
+A caller waits for an execution and may stop waiting; the cell runs on, its outputs go on arriving in the document, and
+`Executions.get` finds it again by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import cells
+from .area import Area, Operation
+from .errors import CellNotFound, ChangedOnDisk, ExecutionNotFound, KernelFailed, NotebookError, SaveFailed
+from .kernels import Kernels, Request
+from .rooms import OpenNotebook, Rooms
+
+__all__ = ["Execution", "Executions"]
+
+_FLUSH_SECONDS = 0.03
+_SAVE_SECONDS = 2.0
+_KEPT = 500
+
+FINAL = ("ok", "error", "failed")
+
+
+@dataclass(eq=False)
+class Execution:
+    """One run of one cell.
+
+    `status`: queued, running, ok, error (the code raised) or failed (`problem` says why it did not finish).
+    `saved`: whether the outputs are proven to be in the file; None while it runs. Times are of `time.time`.
+    """
+
+    room_id: str
+    path: str
+    cell_id: str
+    code: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    status: str = "queued"
+    problem: str | None = None
+    area: Area = field(default_factory=Area)
+    execution_count: int | None = None
+    queued_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    finished_at: float | None = None
+    saved: bool | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        return self.area.outputs
+
+    @property
+    def running(self) -> bool:
+        return self.status not in FINAL
+
+
+class Executions:
+    """Every execution that this server knows of. `changed` is called when one makes progress."""
+
+    def __init__(self, rooms: Rooms, kernels: Kernels, log: logging.Logger) -> None:
+        self._rooms = rooms
+        self._kernels = kernels
+        self._log = log
+        self._known: OrderedDict[str, Execution] = OrderedDict()
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: set[asyncio.Task[None]] = set()
+        # display_id -> the areas that show it, per room.
+        self._displays: dict[str, dict[str, list[tuple[Execution, int]]]] = defaultdict(dict)
+        self._latest: dict[tuple[str, str], Execution] = {}
+
+    def submit(self, notebook: OpenNotebook, position: int) -> Execution:
+        """Queue the cell's source as it is now, behind what is queued for the same notebook."""
+        ycell = cells.shared_cell(notebook.document, position)
+        execution = Execution(
+            room_id=notebook.room_id,
+            path=notebook.path,
+            cell_id=notebook.mirror.ids[position],
+            code=str(ycell["source"]),
+        )
+        self._remember(execution)
+        notebook.holds += 1
+        task = asyncio.create_task(self._run(execution, notebook))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return execution
+
+    def get(self, execution_id: str) -> Execution:
+        execution = self._known.get(execution_id)
+        if execution is None:
+            raise ExecutionNotFound(
+                f"There is no execution {execution_id!r}: ids are given by cell_execute and are forgotten when the "
+                f"server restarts or after {_KEPT} more executions. The cell itself still has its outputs: cell_get."
+            )
+        return execution
+
+    def running(self, room_id: str) -> bool:
+        return any(execution.room_id == room_id and execution.running for execution in self._known.values())
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _remember(self, execution: Execution) -> None:
+        self._known[execution.id] = execution
+        for execution_id in list(self._known):
+            if len(self._known) <= _KEPT:
+                break
+            if not self._known[execution_id].running:
+                del self._known[execution_id]
+
+    async def _run(self, execution: Execution, notebook: OpenNotebook) -> None:
+        try:
+            async with self._turns[execution.room_id]:
+                await self._run_now(execution)
+        except asyncio.CancelledError:
+            self._finish(execution, "failed", "the server is shutting down")
+            raise
+        except NotebookError as error:
+            self._finish(execution, "failed", str(error))
+        except Exception as error:
+            self._log.exception("jupyter_mcp: execution %s", execution.id)
+            self._finish(execution, "failed", f"internal error: {error}")
+        finally:
+            notebook.holds -= 1
+
+    async def _run_now(self, execution: Execution) -> None:
+        notebook = await self._rooms.reopen(execution.room_id)
+        name = cells.kernel_name(notebook.document)
+        connection = await self._kernels.connect(execution.room_id, notebook.path, name)
+        notebook = await self._rooms.reopen(execution.room_id)
+        position = cells.first_position(notebook.mirror.ids, execution.cell_id)
+        with notebook.document.ydoc.transaction():
+            ycell = cells.shared_cell(notebook.document, position)
+            cells.youtputs(ycell).clear()
+            ycell["execution_count"] = None
+            ycell["execution_state"] = "running"
+        execution.status = "running"
+        execution.started_at = time.time()
+        self._latest[execution.room_id, execution.cell_id] = execution
+        request = connection.execute(execution.code, execution.cell_id)
+        try:
+            await self._collect(execution, request)
+        finally:
+            self._close_cell(execution, request)
+        status, problem = _outcome(request)
+        if request.failure is not None:
+            self._kernels.told_of_loss(execution.room_id)
+        await self._save(execution)
+        self._finish(execution, status, problem)
+
+    async def _collect(self, execution: Execution, request: Request) -> None:
+        last_save = time.monotonic()
+        while True:
+            batch = [await request.messages.get()]
+            while not request.messages.empty():
+                batch.append(request.messages.get_nowait())
+            operations: list[Operation] = []
+            for message in batch:
+                if message is not None:
+                    operations += self._take(execution, *message)
+            if batch[-1] is None:
+                if request.failure is not None:
+                    operations += execution.area.take("error", _death_notice(request.failure))
+                self._write(execution, operations)
+                return
+            self._write(execution, operations)
+            if time.monotonic() - last_save > _SAVE_SECONDS:
+                # Outputs that keep coming would put off the room's own debounced save for as long as they come.
+                last_save = time.monotonic()
+                self._save_soon(execution)
+            # Whatever arrives in the meantime is written together: a flood costs dozens of updates, not thousands.
+            await asyncio.sleep(_FLUSH_SECONDS)
+
+    def _take(self, execution: Execution, msg_type: str, content: dict[str, Any]) -> list[Operation]:
+        if msg_type == "execute_input":
+            execution.execution_count = content.get("execution_count")
+            return []
+        if msg_type == "update_display_data":
+            return self._update_displays(execution, content)
+        operations = execution.area.take(msg_type, content)
+        display_id = (content.get("transient") or {}).get("display_id")
+        if display_id and msg_type in ("display_data", "execute_result"):
+            shown = self._displays[execution.room_id].setdefault(display_id, [])
+            shown.append((execution, len(execution.area.outputs) - 1))
+        return operations
+
+    def _update_displays(self, execution: Execution, content: dict[str, Any]) -> list[Operation]:
+        """Show the new state wherever the display is shown, in this cell and in others."""
+        display_id = (content.get("transient") or {}).get("display_id")
+        own: list[Operation] = []
+        for shown, index in self._displays[execution.room_id].get(display_id or "", ()):
+            if self._latest.get((shown.room_id, shown.cell_id)) is not shown:
+                continue
+            operations = shown.area.update(index, content)
+            if shown is execution:
+                own += operations
+            else:
+                self._write(shown, operations)
+        return own
+
+    def _write(self, execution: Execution, operations: list[Operation]) -> None:
+        """Apply to the cell in the live document; a cell that was deleted meanwhile just does not show it."""
+        if not operations and execution.execution_count is None:
+            return
+        notebook = self._rooms.peek(execution.room_id)
+        if notebook is None or self._latest.get((execution.room_id, execution.cell_id)) is not execution:
+            return
+        with contextlib.suppress(CellNotFound):
+            position = cells.first_position(notebook.mirror.ids, execution.cell_id)
+            ycell = cells.shared_cell(notebook.document, position)
+            if ycell.get("cell_type") != "code":
+                return
+            with notebook.document.ydoc.transaction():
+                Area.write(notebook.document, cells.youtputs(ycell), operations)
+                if execution.execution_count is not None and ycell.get("execution_count") != execution.execution_count:
+                    ycell["execution_count"] = execution.execution_count
+
+    def _close_cell(self, execution: Execution, request: Request) -> None:
+        if request.reply is not None and isinstance(request.reply.get("execution_count"), int):
+            execution.execution_count = request.reply["execution_count"]
+        self._write(execution, [])
+        notebook = self._rooms.peek(execution.room_id)
+        if notebook is None:
+            return
+        with contextlib.suppress(CellNotFound):
+            position = cells.first_position(notebook.mirror.ids, execution.cell_id)
+            ycell = cells.shared_cell(notebook.document, position)
+            if ycell.get("cell_type") == "code" and ycell.get("execution_state") != "idle":
+                with notebook.document.ydoc.transaction():
+                    ycell["execution_state"] = "idle"
+                    # What a user of this server ran may be shown, as when run from the browser.
+                    ycell["metadata"]["trusted"] = True
+
+    def _save_soon(self, execution: Execution) -> None:
+        notebook = self._rooms.peek(execution.room_id)
+        if notebook is not None:
+            task = asyncio.create_task(self._save_quietly(notebook))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _save_quietly(self, notebook: OpenNotebook) -> None:
+        with contextlib.suppress(NotebookError):
+            await notebook.saver.commit()
+
+    async def _save(self, execution: Execution) -> None:
+        try:
+            notebook = await self._rooms.reopen(execution.room_id)
+            await notebook.saver.commit()
+            execution.saved = True
+        except (SaveFailed, ChangedOnDisk) as error:
+            execution.saved = False
+            execution.problem = f"The cell ran; its outputs are in the live document and not on disk: {error}."
+
+    def _finish(self, execution: Execution, status: str, problem: str | None) -> None:
+        if execution.running:
+            execution.status = status
+            execution.problem = problem or execution.problem
+            execution.finished_at = time.time()
+            execution.done.set()
+
+
+def _outcome(request: Request) -> tuple[str, str | None]:
+    if request.failure is not None:
+        text = (
+            f"Execution ended because {request.failure}; all variables are gone. "
+            "What was printed before is kept. Run the cells you depend on again."
+        )
+        return "failed", text
+    reply = request.reply or {}
+    return ("ok", None) if reply.get("status") == "ok" else ("error", None)
+
+
+def _death_notice(reason: str) -> dict[str, Any]:
+    return {"ename": "KernelLost", "evalue": reason, "traceback": [f"KernelLost: {reason}"]}
+
+
+def raise_if_failed(execution: Execution) -> None:
+    if execution.status == "failed":
+        raise KernelFailed(execution.problem or "The execution failed.")
+
+
+Progress = Callable[[Execution], None]

@@ -1,0 +1,333 @@
+"""One kernel per notebook, shared with the browser, and one kept client per kernel.
+
+The kernel belongs to a Jupyter session of the notebook's path, which is how JupyterLab finds it. A kernel that died or
+was restarted has lost its variables, so the first call that meets the new one is told so instead of running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from tornado.web import HTTPError
+
+from .errors import KernelFailed
+
+__all__ = ["KernelConnection", "Kernels", "Request"]
+
+_POLL_SECONDS = 0.5
+_READY_SECONDS = 60.0
+_RESTART_SECONDS = 12.0
+
+Message = dict[str, Any]
+Identity = tuple[Any, ...]
+
+
+class Request:
+    """One execute request on its way. `messages` yields (msg_type, content); None ends it.
+
+    `failure` says why it ended without the kernel having finished it.
+    """
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
+        self.reply: dict[str, Any] | None = None
+        self.failure: str | None = None
+        self._idle = False
+        self._ended = False
+
+    def take(self, msg_type: str, content: dict[str, Any]) -> None:
+        if msg_type == "status":
+            if content.get("execution_state") == "idle":
+                self._idle = True
+                self._end_if_done()
+        else:
+            self.messages.put_nowait((msg_type, content))
+
+    def take_reply(self, content: dict[str, Any]) -> None:
+        self.reply = content
+        self._end_if_done()
+
+    def fail(self, reason: str) -> None:
+        if not self._ended:
+            self.failure = reason
+            self._ended = True
+            self.messages.put_nowait(None)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def _end_if_done(self) -> None:
+        # Outputs come on another socket than the reply; both have to be through.
+        if self._idle and self.reply is not None and not self._ended:
+            self._ended = True
+            self.messages.put_nowait(None)
+
+
+def identity_of(manager: Any) -> Identity:
+    """What changes when the kernel's process is replaced."""
+    provisioner = getattr(manager, "provisioner", None)
+    process = getattr(provisioner, "process", None)
+    return (getattr(provisioner, "pid", None), id(process) if process is not None else None)
+
+
+class KernelConnection:
+    """A client of one kernel, kept for as long as the kernel lives."""
+
+    def __init__(self, kernel_id: str, manager: Any, log: logging.Logger) -> None:
+        self.kernel_id = kernel_id
+        self._manager = manager
+        self._log = log
+        self._client: Any = None
+        self._requests: dict[str, Request] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watcher: asyncio.Task[None] | None = None
+        self._heard: dict[str, asyncio.Event] = {}
+        self._identity: Identity = ()
+
+    async def start(self) -> None:
+        """Connect, and prove that both replies and outputs arrive. KernelFailed after a minute without."""
+        await self._wait_until_alive()
+        self._identity = identity_of(self._manager)
+        self._client = self._manager.client()
+        self._client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)
+        self._tasks = [
+            asyncio.create_task(self._read(self._client.shell_channel, self._on_shell)),
+            asyncio.create_task(self._read(self._client.iopub_channel, self._on_iopub)),
+            asyncio.create_task(self._read(self._client.stdin_channel, self._on_stdin)),
+        ]
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            message = self._client.session.msg("kernel_info_request", {})
+            # An answer on IOPub proves that the subscription is through: no output will be missed.
+            heard = self._heard[message["header"]["msg_id"]] = asyncio.Event()
+            self._client.shell_channel.send(message)
+            try:
+                await asyncio.wait_for(heard.wait(), 1.0)
+            except TimeoutError:
+                if not await self.alive():
+                    break
+                continue
+            self._heard.clear()
+            return
+        self.stop()
+        raise KernelFailed("The kernel does not answer. Call kernel_restart, or look at the server's log.")
+
+    async def _wait_until_alive(self) -> None:
+        for _ in range(int(_RESTART_SECONDS / _POLL_SECONDS)):
+            if await self.alive():
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+        raise KernelFailed("The kernel is dead. Call kernel_restart to get a new one; all variables are lost.")
+
+    async def alive(self) -> bool:
+        return bool(await ensure_async(self._manager.is_alive()))
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self.fail_all("the connection to the kernel was closed")
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                self._client.stop_channels()
+            self._client = None
+
+    @property
+    def usable(self) -> bool:
+        return self._client is not None and not any(task.done() for task in self._tasks)
+
+    def execute(self, code: str, cell_id: str) -> Request:
+        """Send code to run; outputs arrive in the request that is returned."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            # Nobody is there to answer input(): the kernel is told, and raises at once.
+            "allow_stdin": False,
+            # What other callers queued behind this must run whatever becomes of this.
+            "stop_on_error": False,
+        }
+        message = self._client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+        request = Request()
+        self._requests[message["header"]["msg_id"]] = request
+        self._identity = identity_of(self._manager)
+        self._client.shell_channel.send(message)
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
+        return request
+
+    def fail_all(self, reason: str) -> None:
+        """End every request that has not ended."""
+        for request in self._requests.values():
+            request.fail(reason)
+        self._requests.clear()
+
+    async def _watch(self) -> None:
+        """While something runs, see within a second when the process goes."""
+        while True:
+            for msg_id in [msg_id for msg_id, request in self._requests.items() if request.ended]:
+                del self._requests[msg_id]
+            if not self._requests:
+                return
+            if identity_of(self._manager) != self._identity:
+                self.fail_all("the kernel was restarted")
+            elif not await self.alive():
+                self.fail_all("the kernel died")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _read(self, channel: Any, handle: Callable[[Message], None]) -> None:
+        while True:
+            try:
+                message = await channel.get_msg(timeout=None)
+            except (ValueError, KeyError, TypeError) as error:
+                # A message that cannot be verified or parsed; the next one may be fine.
+                self._log.warning("jupyter_mcp: unreadable message of kernel %s: %s", self.kernel_id, error)
+                continue
+            handle(message)
+
+    def _on_shell(self, message: Message) -> None:
+        request = self._requests.get(message["parent_header"].get("msg_id", ""))
+        if request is not None and message["header"]["msg_type"] == "execute_reply":
+            request.take_reply(message["content"])
+
+    def _on_iopub(self, message: Message) -> None:
+        parent = message["parent_header"].get("msg_id", "")
+        heard = self._heard.get(parent)
+        if heard is not None:
+            heard.set()
+        request = self._requests.get(parent)
+        if request is not None:
+            request.take(message["header"]["msg_type"], message["content"])
+
+    def _on_stdin(self, message: Message) -> None:
+        if message["header"]["msg_type"] != "input_request":
+            return
+        request = self._requests.get(message["parent_header"].get("msg_id", ""))
+        if request is not None:
+            # This kernel asks although it was told not to. An interrupt ends the wait.
+            prompt = message["content"].get("prompt", "")
+            text = f"The cell asked for input ({prompt!r}), which nobody can give here; it was interrupted.\n"
+            request.take("stream", {"name": "stderr", "text": text})
+            self._interrupting = asyncio.create_task(ensure_async(self._manager.interrupt_kernel()))
+
+
+class Kernels:
+    """The kernels of this server's notebooks. Rooms are named by their id, files by their canonical path."""
+
+    def __init__(self, session_manager: Any, kernel_manager: Any, log: logging.Logger) -> None:
+        self._sessions = session_manager
+        self._kernels = kernel_manager
+        self._log = log
+        self._connections: dict[str, KernelConnection] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # What each notebook's callers know: (kernel id, identity), or None after a loss that they were told of.
+        self._known: dict[str, tuple[str, Identity] | None] = {}
+
+    async def session(self, path: str) -> dict[str, Any] | None:
+        """The Jupyter session of a notebook, however the browser spells its path."""
+        for spelling in (path, f"RTC:{path}"):
+            try:
+                session: dict[str, Any] = await ensure_async(self._sessions.get_session(path=spelling))
+            except (HTTPError, KeyError):
+                continue
+            if session.get("kernel", {}).get("id") in self._kernels:
+                return session
+        return None
+
+    async def connect(self, room_id: str, path: str, kernel_name: str | None) -> KernelConnection:
+        """A connection to the notebook's kernel, started when the notebook has none.
+
+        Raises KernelFailed once after the kernel was lost, so that nobody goes on with variables that are gone.
+        """
+        async with self._locks[room_id]:
+            session = await self.session(path)
+            known = self._known.get(room_id)
+            if session is None:
+                if known is not None:
+                    self._known[room_id] = None
+                    raise KernelFailed(
+                        "The kernel of this notebook was shut down, so all its variables are gone. "
+                        "Nothing was run; call cell_execute again to start a new kernel."
+                    )
+                session = await self._start(path, kernel_name)
+            kernel_id = session["kernel"]["id"]
+            manager = self._kernels.get_kernel(kernel_id)
+            connection = self._connections.get(kernel_id)
+            if connection is None or not connection.usable:
+                connection = KernelConnection(kernel_id, manager, self._log)
+                await connection.start()
+                self._connections[kernel_id] = connection
+                self._drop_stale()
+            elif not await connection.alive():
+                await connection._wait_until_alive()
+            found = (kernel_id, identity_of(manager))
+            self._known[room_id] = found
+            if known is not None and known != found:
+                raise KernelFailed(
+                    "The kernel of this notebook was restarted since it last ran a cell from here, so all its "
+                    "variables are gone. Nothing was run; run the cells you depend on, then this one."
+                )
+            return connection
+
+    def told_of_loss(self, room_id: str) -> None:
+        """The callers know that the variables are gone; the next kernel needs no second warning."""
+        self._known[room_id] = None
+
+    async def interrupt(self, path: str) -> None:
+        session = await self._existing(path)
+        await ensure_async(self._kernels.interrupt_kernel(session["kernel"]["id"]))
+
+    async def restart(self, room_id: str, path: str) -> None:
+        session = await self._existing(path)
+        kernel_id = session["kernel"]["id"]
+        connection = self._connections.get(kernel_id)
+        if connection is not None:
+            connection.fail_all("the kernel was restarted on request")
+        self.told_of_loss(room_id)
+        try:
+            await ensure_async(self._kernels.restart_kernel(kernel_id))
+        except Exception as error:
+            raise KernelFailed(f"The kernel could not be restarted: {error}.") from error
+
+    async def close(self) -> None:
+        for connection in self._connections.values():
+            connection.stop()
+        self._connections.clear()
+
+    async def _existing(self, path: str) -> dict[str, Any]:
+        session = await self.session(path)
+        if session is None:
+            raise KernelFailed(f"No kernel is running for {path!r}. cell_execute starts one.")
+        return session
+
+    async def _start(self, path: str, kernel_name: str | None) -> dict[str, Any]:
+        specs = self._kernels.kernel_spec_manager
+        available = await ensure_async(specs.get_all_specs())
+        if kernel_name is not None and kernel_name not in available:
+            raise KernelFailed(
+                f"The notebook asks for the kernel {kernel_name!r}, which is not installed. "
+                f"Installed are: {', '.join(sorted(available)) or 'none'}."
+            )
+        try:
+            session: dict[str, Any] = await ensure_async(
+                self._sessions.create_session(
+                    path=path, name=path.rsplit("/", 1)[-1], type="notebook", kernel_name=kernel_name
+                )
+            )
+        except Exception as error:
+            self._log.exception("jupyter_mcp: no kernel for %s", path)
+            raise KernelFailed(f"The kernel could not be started: {error}.") from error
+        return session
+
+    def _drop_stale(self) -> None:
+        for kernel_id in [kernel_id for kernel_id in self._connections if kernel_id not in self._kernels]:
+            self._connections.pop(kernel_id).stop()

@@ -1,0 +1,457 @@
+"""The tools: names, descriptions, schemas, and how answers are written. The work is done by :mod:`jupyter_mcp.service`.
+
+This module imports FastMCP, which takes seconds; only :mod:`jupyter_mcp.gateway` imports it, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastmcp import Context, FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.tools import ToolResult
+from mcp.types import ImageContent, TextContent, ToolAnnotations
+from pydantic import Field
+
+from . import __version__, caller, cells, schemas
+from .errors import CellRefused, KernelFailed, NotebookError
+from .execution import Execution
+from .outputs import as_content, fit
+from .service import Service
+
+__all__ = ["TOOLS", "build_server"]
+
+log = logging.getLogger(__name__)
+
+INSTRUCTIONS = """\
+Notebooks of this Jupyter server, shared live with people in JupyterLab and with other agents.
+Paths are relative to the workspace ('folder/name.ipynb'). Cells are addressed by index (0 is the first, -1 the last) or,
+safer when others edit too, by cell_id. An edit that answers is saved on disk. Pass expected_source_hash, which cell_get
+gives, to edit a cell only if nobody has changed it meanwhile. Long runs: cell_execute answers with an execution_id after
+its timeout while the cell runs on; execution_get fetches the rest. Pass start/limit or brief to notebook_get for large
+notebooks."""
+
+DEFAULT_TIMEOUT = 50.0
+OUTPUT_BYTES = 20_000
+IMAGE_BYTES = 1_000_000
+_PROGRESS_SECONDS = 1.0
+
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+Path = Annotated[
+    str, Field(description="Path of the notebook, relative to the workspace, for example 'folder/name.ipynb'.")
+]
+Index = Annotated[
+    int | None, Field(description="Position of the cell; 0 is the first, -1 the last. May be left out with cell_id.")
+]
+CellId = Annotated[
+    str | None, Field(description="Id of the cell. It stays the same when cells are moved, so it wins over the index.")
+]
+ExpectedHash = Annotated[
+    str | None,
+    Field(
+        description="source_hash that cell_get gave. If the source has changed since, nothing is done and the current source is shown."
+    ),
+]
+OutputBytes = Annotated[
+    int, Field(ge=0, le=10_000_000, description="Bytes of output text to return at most; head and tail are kept.")
+]
+
+# In the order in which tools/list shows them.
+TOOLS = (
+    "notebook_list",
+    "notebook_create",
+    "notebook_get",
+    "notebook_watch",
+    "notebook_list_users",
+    "cell_get",
+    "cell_update",
+    "cell_insert",
+    "cell_delete",
+    "cell_move",
+    "cell_execute",
+    "execution_get",
+    "kernel_interrupt",
+    "kernel_restart",
+    "room_list",
+)
+
+
+def _told(function: F) -> F:
+    """Turn our errors into tool errors with the same text, and anything else into one without internals."""
+
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except NotebookError as error:
+            raise ToolError(str(error)) from error
+        except ToolError:
+            raise
+        except Exception as error:
+            log.exception("jupyter_mcp: %s", function.__name__)
+            raise ToolError(
+                f"Internal error in {function.__name__} ({type(error).__name__}). The server's log has the details; "
+                "look at the notebook before you try again."
+            ) from error
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _text(text: str, **more: Any) -> ToolResult:
+    """A sentence for people; the same, and what a program wants to know, as structured content."""
+    return ToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content={"result": text, **more},
+        meta={"fastmcp": {"wrap_result": True}},
+    )
+
+
+def build_server(service: Service) -> FastMCP[Any]:
+    """A FastMCP server whose tools work on `service`. Every tool asks the server's authorizer first."""
+    server: FastMCP[Any] = FastMCP("jupyter_mcp", instructions=INSTRUCTIONS, version=__version__)
+    registered: list[str] = []
+
+    def tool(
+        permissions: tuple[caller.Permission, ...],
+        title: str,
+        output: dict[str, Any],
+        *,
+        read_only: bool = False,
+        destructive: bool = False,
+        idempotent: bool = False,
+        open_world: bool = False,
+    ) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            @functools.wraps(function)
+            async def checked(*args: Any, **kwargs: Any) -> Any:
+                await caller.require(permissions)
+                return await function(*args, **kwargs)
+
+            annotations = ToolAnnotations(
+                title=title,
+                read_only_hint=read_only,
+                destructive_hint=destructive,
+                idempotent_hint=idempotent or read_only,
+                open_world_hint=open_world,
+            )
+            server.tool(_told(checked), title=title, annotations=annotations, output_schema=output)
+            registered.append(function.__name__)
+            return function
+
+        return register
+
+    @tool(caller.READ, "List notebooks", schemas.NOTEBOOKS, read_only=True)
+    async def notebook_list() -> list[dict[str, str]]:
+        """List every notebook of the workspace as {path, name}, sorted by path."""
+        return await service.notebook_list()
+
+    @tool(caller.WRITE, "Create a notebook", schemas.NOTEBOOK)
+    async def notebook_create(path: Path) -> dict[str, str]:
+        """Create an empty notebook; missing folders are made. Never overwrites: a name that is taken is refused."""
+        return await service.notebook_create(path)
+
+    @tool(caller.READ, "Read a notebook", schemas.DOCUMENT, read_only=True)
+    async def notebook_get(
+        path: Path,
+        start: Annotated[int, Field(ge=0, description="First cell to return.")] = 0,
+        limit: Annotated[int | None, Field(ge=0, description="How many cells to return; all if left out.")] = None,
+        brief: Annotated[
+            bool, Field(description="Shorten every source to its first lines and every output to its kind.")
+        ] = False,
+        output_bytes: OutputBytes = OUTPUT_BYTES,
+    ) -> dict[str, Any]:
+        """Return the live notebook as nbformat JSON, with what others have typed and not saved yet.
+
+        Long outputs are cut (head and tail stay), images are named and not included: cell_get returns those of a cell.
+        metadata.jupyter_mcp tells how many cells there are, which of them these are, and the version to watch from.
+        """
+        notebook = await service.notebook(path)
+        return render_notebook(notebook.document, notebook.mirror, start, limit, brief, output_bytes)
+
+    @tool(caller.READ, "Wait for a change", schemas.WATCH, read_only=True)
+    async def notebook_watch(
+        path: Path,
+        timeout: Annotated[float, Field(ge=0, le=3600, description="Seconds to wait.")] = 30,
+        since: Annotated[
+            int | None, Field(description="Version that an earlier answer gave: a change since then answers at once.")
+        ] = None,
+    ) -> dict[str, Any]:
+        """Wait until somebody changes the notebook: {"changed": true, "cell_count": N}, or {"changed": false}."""
+        return await service.notebook_watch(path, timeout, since)
+
+    @tool(caller.READ, "List users of a notebook", schemas.USERS, read_only=True)
+    async def notebook_list_users(path: Path) -> list[dict[str, str]]:
+        """List who has the notebook open now, people and agents, as {id, name}."""
+        return await service.notebook_users(path)
+
+    @tool(caller.READ, "Read a cell", schemas.CELL, read_only=True)
+    async def cell_get(
+        path: Path, index: Index = None, cell_id: CellId = None, output_bytes: OutputBytes = OUTPUT_BYTES
+    ) -> ToolResult:
+        """Return one cell with its outputs, its index and its source_hash. Images come as image content."""
+        position, cell = await service.cell_get(path, index, cell_id)
+        shown = fit(cell.get("outputs", []), output_bytes, IMAGE_BYTES)
+        answer = {**cell, "index": position, "source_hash": cells.source_hash(cell["source"])}
+        if cell["cell_type"] == "code":
+            answer["outputs"] = shown.outputs
+        return ToolResult(content=[_json_text(answer), *_image_blocks(shown.images)], structured_content=answer)
+
+    @tool(caller.WRITE, "Edit a cell", schemas.EDITED, destructive=True, idempotent=True)
+    async def cell_update(
+        path: Path,
+        index: Index = None,
+        *,
+        source: Annotated[str, Field(description="The whole new source of the cell.")],
+        cell_type: Annotated[
+            Literal["code", "markdown", "raw"] | None, Field(description="A new type; the cell keeps its id.")
+        ] = None,
+        cell_id: CellId = None,
+        expected_source_hash: ExpectedHash = None,
+    ) -> ToolResult:
+        """Replace a cell's source in place (and its type, if given). Answers when the edit is saved on disk."""
+        position, changed = await service.cell_update(path, index, source, cell_type, cell_id, expected_source_hash)
+        return _text(f"Cell {position} updated", index=position, cell_id=changed, source_hash=cells.source_hash(source))
+
+    @tool(caller.WRITE, "Insert a cell", schemas.EDITED)
+    async def cell_insert(
+        path: Path,
+        index: Annotated[
+            int, Field(description="Where the new cell goes: 0 is the top, -1 or the cell count the end.")
+        ],
+        source: Annotated[str, Field(description="The source of the new cell.")],
+        cell_type: Annotated[
+            Literal["code", "markdown", "raw"], Field(description="The type of the new cell.")
+        ] = "code",
+    ) -> ToolResult:
+        """Insert a new cell. Answers when it is saved on disk. Not to be repeated after an error without looking."""
+        position, cell_id = await service.cell_insert(path, index, source, cell_type)
+        return _text(
+            f"Cell inserted at index {position}",
+            index=position,
+            cell_id=cell_id,
+            source_hash=cells.source_hash(source),
+        )
+
+    @tool(caller.WRITE, "Delete a cell", schemas.EDITED, destructive=True)
+    async def cell_delete(
+        path: Path, index: Index = None, cell_id: CellId = None, expected_source_hash: ExpectedHash = None
+    ) -> ToolResult:
+        """Delete a cell. Answers when that is saved on disk."""
+        position, deleted = await service.cell_delete(path, index, cell_id, expected_source_hash)
+        return _text(f"Cell {position} deleted", index=position, cell_id=deleted)
+
+    @tool(caller.WRITE, "Move a cell", schemas.EDITED)
+    async def cell_move(
+        path: Path,
+        index: Index = None,
+        *,
+        to: Annotated[int, Field(description="Index that the cell has afterwards; -1 is the last.")],
+        cell_id: CellId = None,
+        expected_source_hash: ExpectedHash = None,
+    ) -> ToolResult:
+        """Move a cell to another position; it keeps its id and outputs. Answers when that is saved on disk."""
+        position, target, moved = await service.cell_move(path, index, to, cell_id, expected_source_hash)
+        return _text(f"Cell {position} moved to index {target}", index=target, cell_id=moved)
+
+    @tool(caller.EXECUTE, "Run a cell", schemas.EXECUTED, destructive=True, open_world=True)
+    async def cell_execute(
+        path: Path,
+        ctx: Context,
+        index: Index = None,
+        cell_id: CellId = None,
+        expected_source_hash: ExpectedHash = None,
+        timeout: Annotated[
+            float, Field(ge=0, le=86400, description="Seconds to wait for the end; then see on_timeout.")
+        ] = DEFAULT_TIMEOUT,
+        on_timeout: Annotated[
+            Literal["continue", "interrupt"],
+            Field(description="continue: answer with the execution_id while the cell runs on. interrupt: stop it."),
+        ] = "continue",
+        output_bytes: OutputBytes = OUTPUT_BYTES,
+    ) -> ToolResult:
+        """Run a code cell in the notebook's kernel and return its outputs as [{type, content}].
+
+        The kernel is shared with the browser and is started when there is none. Runs of one notebook queue in order.
+        Outputs are written to the cell as they come, and are on disk when the answer says saved. When the timeout
+        passes, the answer ends with a 'status' entry that carries the execution_id for execution_get.
+        """
+        _, execution = await service.cell_execute(path, index, cell_id, expected_source_hash)
+        await _wait(ctx, execution, timeout)
+        if execution.running and on_timeout == "interrupt":
+            await service.kernels.interrupt(execution.path)
+            await _wait(ctx, execution, 10.0)
+            if not execution.running:
+                execution.problem = execution.problem or f"Interrupted after {timeout:g} seconds, as asked."
+        return render_execution(execution, output_bytes, waited=timeout)
+
+    @tool(caller.READ, "Fetch an execution", schemas.EXECUTED, read_only=True)
+    async def execution_get(
+        execution_id: Annotated[str, Field(description="The id that cell_execute gave.")],
+        ctx: Context,
+        timeout: Annotated[
+            float, Field(ge=0, le=3600, description="Seconds to wait for the end; 0 answers at once.")
+        ] = 0,
+        output_bytes: OutputBytes = OUTPUT_BYTES,
+        offset: Annotated[
+            int | None,
+            Field(ge=0, description="Return the complete output text from this byte on, output_bytes at a time."),
+        ] = None,
+    ) -> ToolResult:
+        """Return the state and outputs of an execution that cell_execute started, finished or not."""
+        execution = service.executions.get(execution_id)
+        if timeout:
+            await _wait(ctx, execution, timeout)
+        if offset is not None:
+            return render_page(execution, offset, output_bytes)
+        return render_execution(execution, output_bytes, waited=None)
+
+    @tool(caller.KERNEL, "Interrupt the kernel", schemas.TEXT, destructive=True)
+    async def kernel_interrupt(path: Path) -> ToolResult:
+        """Interrupt what the notebook's kernel runs now. Variables stay; queued cells run next."""
+        await service.kernel_interrupt(path)
+        return _text("Kernel interrupted")
+
+    @tool(caller.KERNEL, "Restart the kernel", schemas.TEXT, destructive=True)
+    async def kernel_restart(path: Path) -> ToolResult:
+        """Restart the notebook's kernel. All variables are lost, for everybody; what runs or is queued fails."""
+        await service.kernel_restart(path)
+        return _text("Kernel restarted")
+
+    @tool(caller.READ, "List open notebooks", schemas.ROOMS, read_only=True)
+    async def room_list() -> list[dict[str, Any]]:
+        """List the notebooks that are open now, with who is in them and whether a kernel runs."""
+        return await service.room_list()
+
+    assert sorted(registered) == sorted(TOOLS)
+    return server
+
+
+# -- answers ------------------------------------------------------------------------------------------------------
+
+
+def _json_text(value: Any) -> TextContent:
+    return TextContent(type="text", text=json.dumps(value, ensure_ascii=False))
+
+
+def _image_blocks(images: list[tuple[str, str]]) -> list[ImageContent]:
+    return [ImageContent(type="image", data=data, mime_type=mime) for mime, data in images]
+
+
+def render_notebook(
+    document: Any, mirror: Any, start: int, limit: int | None, brief: bool, output_bytes: int
+) -> dict[str, Any]:
+    """The notebook as nbformat JSON: cells `start` to `start + limit`, outputs within the budget."""
+    count = len(mirror)
+    end = count if limit is None else min(count, start + limit)
+    shown = []
+    remaining = output_bytes
+    for position in range(start, end):
+        cell = cells.cell_dict(cells.shared_cell(document, position))
+        if brief:
+            _make_brief(cell)
+        elif cell.get("outputs"):
+            cut = fit(cell["outputs"], max(remaining, 0), 0)
+            cell["outputs"] = cut.outputs
+            remaining -= len(json.dumps(cut.outputs, ensure_ascii=False, default=str))
+        shown.append(cell)
+    metadata = cells.notebook_metadata(document)
+    metadata["jupyter_mcp"] = {
+        "cell_count": count,
+        "start": start,
+        "returned": len(shown),
+        "version": mirror.version,
+    }
+    return {"cells": shown, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _make_brief(cell: dict[str, Any]) -> None:
+    lines = cell["source"].splitlines()
+    if len(lines) > 3 or len(cell["source"]) > 300:
+        head = "\n".join(lines[:3])[:300]
+        cell["source"] = f"{head}\n[... {len(lines)} lines, {len(cell['source'])} characters in all ...]"
+    if cell.get("outputs"):
+        kinds = [str(output.get("output_type")) for output in cell["outputs"]]
+        cell["outputs"] = []
+        cell["metadata"] = {**cell["metadata"], "jupyter_mcp": {"output_kinds": kinds}}
+
+
+def render_execution(execution: Execution, output_bytes: int, waited: float | None) -> ToolResult:
+    """The outputs as [{type, content}]; an execution that has not simply finished ends with a 'status' entry."""
+    if execution.status == "failed" and not execution.outputs:
+        raise KernelFailed(execution.problem or "The execution failed.")
+    shown = fit(execution.outputs, output_bytes, IMAGE_BYTES)
+    result = [as_content(output) for output in shown.outputs]
+    message = _status_message(execution, waited)
+    if message is not None:
+        status = {"execution_id": execution.id, "status": execution.status, "message": message}
+        result.append({"type": "status", "content": status})
+    structured = {
+        "result": result,
+        "execution_id": execution.id,
+        "status": execution.status,
+        "execution_count": execution.execution_count,
+        "cell_id": execution.cell_id,
+        "saved": execution.saved,
+        "omitted_bytes": shown.omitted,
+    }
+    return ToolResult(
+        content=[_json_text(result), *_image_blocks(shown.images)],
+        structured_content=structured,
+        meta={"fastmcp": {"wrap_result": True}},
+        is_error=execution.status == "failed" or execution.saved is False,
+    )
+
+
+def _status_message(execution: Execution, waited: float | None) -> str | None:
+    if execution.running:
+        after = f" after {waited:g} seconds" if waited is not None else ""
+        state = "waits for its turn" if execution.status == "queued" else "is still running"
+        return (
+            f"The cell {state}{after}; its outputs keep arriving in the notebook. "
+            f"Call execution_get with execution_id '{execution.id}' for the rest, or kernel_interrupt to stop it."
+        )
+    return execution.problem
+
+
+def render_page(execution: Execution, offset: int, size: int) -> ToolResult:
+    """A page of the complete output text: what `json.dumps` gives for all outputs, by bytes of UTF-8."""
+    whole = json.dumps([as_content(output) for output in execution.outputs], ensure_ascii=False).encode()
+    if size <= 0:
+        raise CellRefused("output_bytes must be at least 1 to read a page.")
+    page = whole[offset : offset + size]
+    following = offset + len(page) if offset + len(page) < len(whole) else None
+    content = {
+        "text": page.decode("utf-8", "replace"),
+        "offset": offset,
+        "next_offset": following,
+        "total_bytes": len(whole),
+    }
+    result = [{"type": "page", "content": content}]
+    structured = {"result": result, "execution_id": execution.id, "status": execution.status}
+    return ToolResult(
+        content=[_json_text(result)], structured_content=structured, meta={"fastmcp": {"wrap_result": True}}
+    )
+
+
+async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
+    """Wait for the end of an execution, telling the client about progress about once a second."""
+    started = time.monotonic()
+    deadline = started + timeout
+    while execution.running:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return
+        try:
+            await asyncio.wait_for(execution.done.wait(), min(remaining, _PROGRESS_SECONDS))
+        except TimeoutError:
+            elapsed = time.monotonic() - started
+            await ctx.report_progress(
+                elapsed, None, f"{execution.status} for {elapsed:.0f} s, {len(execution.outputs)} outputs"
+            )
