@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,16 +24,20 @@ PREFIX = "jupyter_"
 
 #: Unix sockets have short paths (108 bytes with the final NUL, see unix(7)); the longest of ours is this much longer.
 _SOCKET_PATH_BYTES = 107
-#: A path with one of these cannot stand in supervisord's or systemd's files without an escape of its own.
-_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f%\"'\\;,#$`]")
+#: A path with one of these cannot stand in supervisord's or systemd's files without an escape of its own: they are
+#: quotes and comments there, patterns of files (``*?[]``), or separate the directories of PATH (``:``).
+_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff%\"'\\;,#$`*?\[\]:]")
 
 
 def _absolute(value: str) -> str:
-    path = PurePosixPath(value)
+    # Two leading slashes are a root of their own to pathlib, and would pass every comparison with other paths.
+    path = PurePosixPath(re.sub("^/+", "/", value))
     if not path.is_absolute():
         raise ValueError("must be an absolute path, such as /srv/notebooks")
     if ".." in path.parts or _UNSAFE_IN_PATH.search(value):
-        raise ValueError("must be a plain path: no '..', quotes, backslashes, or any of % ; , # $ `")
+        raise ValueError("must be a plain path: no '..', quotes, backslashes, or any of % ; , # $ ` : * ? [ ]")
+    if value != value.strip():
+        raise ValueError("must be a plain path: no white space before or after it")
     if path == PurePosixPath("/"):
         raise ValueError("must not be the root directory")
     return str(path)
@@ -57,15 +61,18 @@ def _requirement(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    if not re.fullmatch(r"/([A-Za-z0-9._~-]+/)*", value):
+    if not re.fullmatch(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*", value):
         raise ValueError("must begin and end with a slash, such as / or /lab1/")
     return value
 
 
 def _program(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._+-]+", value):
-        _absolute(value)
-    return value
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", value):
+        return value
+    try:
+        return _absolute(value)
+    except ValueError as error:
+        raise ValueError("must be a program's name or absolute path, such as python3.12 or /usr/bin/python3") from error
 
 
 def _spacy_model(value: str) -> str:
@@ -73,12 +80,19 @@ def _spacy_model(value: str) -> str:
     name = location.rsplit("/", 1)[-1]
     if not re.fullmatch(r"en_core_web_sm-[0-9][A-Za-z0-9._]*-py3-none-any\.whl", name):
         raise ValueError("must end in a wheel's name, such as en_core_web_sm-3.8.0-py3-none-any.whl")
-    if re.match(r"https?://", location):
-        if not re.fullmatch(r"[0-9a-f]{64}", digest):
-            raise ValueError("must name the digest of the download: append #sha256= and 64 hexadecimal digits")
-    elif not (Path(location).is_absolute() and Path(location).is_file()):
+    is_url = re.match(r"https?://[^\s]+$", location)
+    if (is_url or digest) and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError("must name the digest of the download: append #sha256= and 64 hexadecimal digits")
+    if not is_url and not (Path(location).is_absolute() and _is_file(Path(location))):
         raise ValueError("must be an http(s) URL, or the absolute path of a wheel on the machine that deploys")
     return value
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
@@ -130,21 +144,31 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Settings:
+        problems: list[Problem] = []
+
+        def refuse(name: str, message: str) -> None:
+            problems.append(Problem("", PREFIX + name, f"{getattr(self, name)!r} {message}."))
+
         if self.auth == "none" and not ipaddress.ip_address(self.bind).is_loopback:
-            raise ValueError(f"auth is 'none', which may only listen on loopback, but bind is {self.bind}")
+            refuse("bind", "is no loopback address, and jupyter_auth is 'none'; use '127.0.0.1', or auth 'token'")
         if self.spacy_model and self.profile != "full":
-            raise ValueError("spacy_model is set, but spaCy is only in profile 'full'")
+            refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
         socket = str(self.paths.supervisor_socket)
         if len(socket.encode()) > _SOCKET_PATH_BYTES:
-            raise ValueError(
-                f"home is too long: the path of its socket, {socket}, would have {len(socket.encode())} bytes, "
-                f"and the system allows {_SOCKET_PATH_BYTES}"
+            refuse(
+                "home",
+                f"is too long: the path of its socket, {socket}, would have {len(socket.encode())} bytes, "
+                f"and the system allows {_SOCKET_PATH_BYTES}",
             )
         workspace, home = PurePosixPath(self.workspace), PurePosixPath(self.home)
-        if workspace == home or home.is_relative_to(workspace):
-            raise ValueError("workspace holds the home, with its token; put it beside or below the home")
+        if home.is_relative_to(workspace):
+            refuse("workspace", "holds the home, with its token; put it beside or below the home")
         if any(workspace.is_relative_to(path) for path in self.paths.removable()):
-            raise ValueError(f"workspace {workspace} is in a directory that jupyfleet replaces; use another")
+            refuse(
+                "workspace", "is in a directory that jupyfleet replaces; use another, such as 'workspace' in the home"
+            )
+        if problems:
+            raise _TogetherError(problems)
         return self
 
     @property
@@ -157,11 +181,19 @@ class Problem:
     """One thing wrong with a site's settings."""
 
     host: str
-    key: str | None
+    key: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.host}: {self.key}: {self.message}" if self.key else f"{self.host}: {self.message}"
+        return f"{self.host}: {self.key}: {self.message}"
+
+
+class _TogetherError(ValueError):
+    """Settings that are right one by one, but not together; the problems name no host yet."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
 
 
 class SettingsError(PyinfraError):
@@ -184,7 +216,8 @@ def read_settings(host: str, data: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(ours)
     except ValidationError as error:
-        raise SettingsError([_problem(host, dict(detail)) for detail in error.errors()]) from error
+        details = [dict(detail) for detail in error.errors()]
+        raise SettingsError([problem for detail in details for problem in _problems(host, detail, ours)]) from error
 
 
 def read_all_settings(site: Mapping[str, Mapping[str, Any]]) -> dict[str, Settings]:
@@ -205,11 +238,18 @@ def read_all_settings(site: Mapping[str, Mapping[str, Any]]) -> dict[str, Settin
     return settings
 
 
+def _problems(host: str, detail: dict[str, Any], ours: Mapping[str, Any]) -> list[Problem]:
+    location = detail["loc"]
+    if not location:
+        return [replace(problem, host=host) for problem in detail["ctx"]["error"].problems]
+    if location == ("workspace",) and "workspace" not in ours:
+        return []  # It is made from the home, which is what is wrong.
+    return [_problem(host, detail)]
+
+
 def _problem(host: str, detail: dict[str, Any]) -> Problem:
     """Say one of pydantic's findings as a sentence with the key, the value and what would be right."""
     location = detail["loc"]
-    if not location:
-        return Problem(host, None, str(detail["ctx"]["error"]) + ".")
     name = str(location[0])
     key = PREFIX + name
     value = repr(detail["input"])
