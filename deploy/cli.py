@@ -17,7 +17,6 @@ from typing import Annotated  # noqa: E402
 
 import typer  # noqa: E402
 from pyinfra.api.exceptions import PyinfraError  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 
 from deploy import report, site  # noqa: E402
@@ -78,7 +77,7 @@ def up(
     hosts = _load(inventory, limit, data, verbose)
     results = _run("up", hosts, site.up, verify=True, as_json=json)
     if not json and len(hosts) == 1 and results[0].is_good:
-        report.print_way_in(Console(soft_wrap=True), hosts[0])
+        report.print_way_in(report.console(), hosts[0])
     _exit(results)
 
 
@@ -115,7 +114,8 @@ def down(
     results = _run("down", hosts, site.down, verify=False, as_json=json)
     if not json and all(result.is_good for result in results):
         for host in hosts:
-            Console(soft_wrap=True).print(f"The workspace stays: {escape(host.settings.workspace)}", highlight=False)
+            stays = f"The workspace stays: {escape(host.settings.workspace)}"
+            report.console().print(stays, highlight=False, soft_wrap=True)
     _exit(results)
 
 
@@ -142,7 +142,7 @@ def _run(
     as_json: bool,
     format: Format = Format.JSON,  # noqa: A002
 ) -> list[HostResult]:
-    console = Console()
+    console = report.console()
     watcher = report.SilentWatcher() if as_json else report.ConsoleWatcher(console, many=len(hosts) > 1)
     if not as_json:
         for host in hosts:

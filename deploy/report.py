@@ -22,6 +22,8 @@ from deploy.settings import Settings
 #: Of the result document, so that readers can tell when its shape changes.
 SCHEMA = "jupyfleet/result/1"
 
+_LOG_WIDTH = 120
+
 _STYLE = {
     "ok": "green",
     "changed": "yellow",
@@ -30,6 +32,12 @@ _STYLE = {
     "skipped": "dim",
     "unreachable": "red",
 }
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or as a log should be where there is none."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_LOG_WIDTH)
 
 
 class ConsoleWatcher:

@@ -112,7 +112,8 @@ class LocalSite:
 
         transport = StreamableHttpTransport(f"{self.url}mcp", headers={"Authorization": f"Bearer {self.token}"})
         async with Client(transport) as client:
-            return (await client.call_tool(tool, arguments)).data
+            answer = (await client.call_tool(tool, arguments)).structured_content or {}
+        return answer.get("result", answer)
 
     def processes(self) -> list[int]:
         """Every process that belongs to this site or was started from it."""
