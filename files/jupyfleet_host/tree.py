@@ -24,6 +24,9 @@ from jupyfleet_host.common import HostError, Result, Spec
 
 Entry = dict[str, Any]
 
+#: How the name of a file ends that is being written, and is to be renamed.
+_BESIDE = ".jupyfleet-new"
+
 
 def compare(spec: Spec) -> Result:
     """Say what differs: ``{"changes": [{"path", "kind", "why"}, …]}``, in the order of the entries."""
@@ -36,12 +39,13 @@ def compare(spec: Spec) -> Result:
 
 
 def apply(spec: Spec) -> Result:
-    """Bring every entry into its wanted state: ``{"changed": [path, …]}``."""
+    """Bring every entry into its wanted state: ``{"changed": [path, …]}``. Damaged content stops all of it."""
+    contents = {entry["path"]: _content(entry) for entry in spec["entries"] if entry["kind"] == "file"}
     changed = []
     for entry in spec["entries"]:
         # A seed was chosen while its directory was empty; by now another one may lie there.
         if not Path(entry["path"]).exists() if entry.get("seed") else _difference(entry):
-            _put(entry)
+            _put(entry, contents.get(entry["path"], b""))
             changed.append(entry["path"])
     return {"changed": changed, "summary": _count(len(changed))}
 
@@ -60,6 +64,10 @@ def _difference(entry: Entry) -> str | None:
         found = path.lstat()
     except FileNotFoundError:
         return "is new"
+    except NotADirectoryError as error:
+        raise _blocked(path) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise HostError(f"{path} is in the way: a file is needed there, and it is a directory. Move it away.")
     if not stat.S_ISREG(found.st_mode):
         return "is no regular file"
     if entry["kind"] == "file" and _sha256(path) != entry["sha256"]:
@@ -73,10 +81,19 @@ def _directory_difference(entry: Entry, path: Path) -> str | None:
     try:
         found = path.stat()  # Follows a link: a workspace on another disk is a usual thing.
     except FileNotFoundError:
+        if path.is_symlink():
+            raise HostError(f"{path} is a link to {path.readlink()}, which is not there. Mount or make it.") from None
         return "is new"
+    except NotADirectoryError as error:
+        raise _blocked(path) from error
     if not stat.S_ISDIR(found.st_mode):
         raise HostError(f"{path} is in the way: a directory is needed there, and it is none. Move it away.")
     return None if entry.get("keep") else _mode_difference(entry, found)
+
+
+def _blocked(path: Path) -> HostError:
+    file = next(parent for parent in path.parents if parent.exists())
+    return HostError(f"{path} cannot be there: {file} is in the way, which is no directory. Move it away.")
 
 
 def _secret_difference(path: Path) -> str | None:
@@ -92,8 +109,9 @@ def _mode_difference(entry: Entry, found: os.stat_result) -> str | None:
 
 
 def _is_empty_or_absent(directory: Path) -> bool:
+    """What an interrupted `replace` left behind does not count."""
     try:
-        return next(directory.iterdir(), None) is None
+        return all(found.name.startswith(".") and found.name.endswith(_BESIDE) for found in directory.iterdir())
     except FileNotFoundError:
         return True
 
@@ -102,18 +120,24 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _put(entry: Entry) -> None:
+def _content(entry: Entry) -> bytes:
+    try:
+        content = base64.b64decode(entry["content"], validate=True)
+    except ValueError:
+        content = None
+    if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise HostError(f"the content for {entry['path']} was damaged on the way; nothing was written. Run it again.")
+    return content
+
+
+def _put(entry: Entry, content: bytes) -> None:
     path = Path(entry["path"])
     mode = int(entry["mode"], 8)
     if entry["kind"] == "directory":
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(mode)
         return
-    if entry["kind"] == "file":
-        content = base64.b64decode(entry["content"], validate=True)
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise HostError(f"the content for {path} was damaged on the way; nothing was written. Run it again.")
-    else:
+    if entry["kind"] == "secret":
         content = _secret(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content, mode)
@@ -123,14 +147,14 @@ def _secret(path: Path) -> bytes:
     """Keep a usable secret, so that correcting its mode or a stray newline locks nobody out."""
     try:
         kept = path.read_bytes().strip() if not path.is_symlink() else b""
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         kept = b""
     return kept or secrets.token_hex(32).encode()
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
     """Write a file beside its place and rename it there: readers see the old or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.jupyfleet-new")
+    beside = path.with_name(f".{path.name}{_BESIDE}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
