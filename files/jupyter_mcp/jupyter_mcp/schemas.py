@@ -16,11 +16,18 @@ _INTEGER: Schema = {"type": "integer"}
 
 
 def _object(required: tuple[str, ...], **properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(required)}
+    # Under allOf the properties check and document the value all the same, and FastMCP's client still hands it out as
+    # a plain dictionary, not as an object of a class made up from the schema.
+    return {
+        "type": "object",
+        "additionalProperties": True,
+        "allOf": [{"properties": properties, "required": list(required)}],
+    }
 
 
 def _wrapped(result: Schema, **more: Schema) -> Schema:
-    return {**_object(("result",), result=result, **more), "x-fastmcp-wrap-result": True}
+    properties = {"result": result, **more}
+    return {"type": "object", "properties": properties, "required": ["result"], "x-fastmcp-wrap-result": True}
 
 
 def _described(schema: Schema, description: str) -> Schema:

@@ -91,7 +91,8 @@ def _told(function: F) -> F:
         try:
             return await function(*args, **kwargs)
         except NotebookError as error:
-            raise ToolError(str(error)) from error
+            # Said to the agent; nothing for the server's log.
+            raise ToolError(str(error), log_level=logging.DEBUG) from error
         except ToolError:
             raise
         except Exception as error:
