@@ -40,9 +40,9 @@ def _python_version(program: str) -> tuple[int, ...] | None:
     code = "import sys; print(*sys.version_info[:3])"
     try:
         done = subprocess.run([program, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
+        return tuple(int(part) for part in done.stdout.split()) or None
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return tuple(int(part) for part in done.stdout.split())
 
 
 def _python_problem(program: str, version: tuple[int, ...] | None) -> str | None:
@@ -55,10 +55,14 @@ def _python_problem(program: str, version: tuple[int, ...] | None) -> str | None
 
 
 def _directory_problem(what: str, setting: str, path: Path) -> str | None:
-    if path.exists() and not path.is_dir():
+    if _can_be_seen(path, follow=False) and not _can_be_seen(path):
+        return (
+            f"the {what} {path} is a link to {path.readlink()}, which is not there. Mount or make it, or set {setting}."
+        )
+    if _can_be_seen(path) and not path.is_dir():
         return f"the {what} {path} is a file, not a directory. Move it away or set {setting}."
     nearest = path
-    while not nearest.exists():
+    while not _can_be_seen(nearest):
         nearest = nearest.parent
     if not nearest.is_dir():
         return f"the {what} {path} cannot be made: {nearest} is a file. Move it away or set {setting}."
@@ -68,6 +72,15 @@ def _directory_problem(what: str, setting: str, path: Path) -> str | None:
         verb = "is not writable" if nearest == path else f"cannot be made in {nearest}, which is not writable"
         return f"the {what} {path} {verb} for user {_user()}. Change its owner or mode, or set {setting}."
     return None
+
+
+def _can_be_seen(path: Path, *, follow: bool = True) -> bool:
+    """Whether it is there; what lies in a directory that this user may not search is as good as absent."""
+    try:
+        path.stat(follow_symlinks=follow)
+    except OSError:
+        return False
+    return True
 
 
 def _user() -> str:
