@@ -1,11 +1,13 @@
 """Asking a host: the functions of `files/jupyfleet_host`, run by the host's own Python.
 
-The modules travel through standard input, together with what is asked, so that nothing must be on the host already
-and no value stands on a command line. The commands built here are the only ones that start a host script.
+A module and those that it imports travel through standard input, together with what is asked, so that nothing must
+be on the host already and no value stands on a command line. The commands built here are the only ones that start a
+host script.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 from typing import Any
@@ -15,47 +17,82 @@ from pyinfra.api import FactBase, StringCommand
 from pyinfra.api.exceptions import FactProcessError, OperationError
 
 from deploy.paths import FILES
+from jupyfleet_host.common import FAILURE
 
 PACKAGE = "jupyfleet_host"
 
+# What nobody foresaw is a failure like any other for whoever asked, with a traceback on standard error for us.
 _LOADER = """\
-import sys, types
-for name, text in {modules!r}:
-    module = sys.modules[name] = types.ModuleType(name)
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, module)
-    exec(compile(text, f"<{{name}}>", "exec"), module.__dict__)
-import json
-from {package}.common import run_script
-from {package}.{module} import {function} as function
-sys.exit(run_script(function, json.loads({spec!r})))
+import json, sys, traceback, types
+try:
+    for name, text in {modules}:
+        module = sys.modules[name] = types.ModuleType(name)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
+        exec(compile(text, f"<{{name}}>", "exec"), module.__dict__)
+    from {package}.common import run_script
+    from {package}.{module} import {function} as function
+    code = run_script(function, json.loads({spec!r}))
+except KeyboardInterrupt:
+    code = 130
+except Exception as error:
+    traceback.print_exc()
+    reason = f"unexpected {{type(error).__name__}} in {module}.{function}: {{error}}"
+    if sys.version_info < (3, 11):
+        reason += ". This host's python3 is %d.%d. Install Python 3.11 or newer." % sys.version_info[:2]
+    print(json.dumps({{"failure": reason}}), flush=True)
+    for line in reason.splitlines():
+        print({failure!r} + line, file=sys.stderr, flush=True)
+    code = 1
+sys.exit(code)
 """
-
-#: Modules that the others import, in the order in which they can be loaded.
-_SHARED = ("common", "processes", "package_index")
 
 
 class HostScriptError(OperationError):
     """A host could not answer, or refused; the text is for the person who deploys."""
 
 
-@functools.cache
-def _module(name: str) -> tuple[str, str]:
-    file = FILES / PACKAGE / (f"{name}.py" if name else "__init__.py")
-    return (f"{PACKAGE}.{name}" if name else PACKAGE), file.read_text(encoding="utf-8")
-
-
 def source(module: str, function: str, spec: dict[str, Any]) -> str:
     """The whole program for ``python3 -`` that calls one function of one module."""
-    names = ["", *_SHARED, *([] if module in _SHARED else [module])]
     return _LOADER.format(
-        modules=[_module(name) for name in names],
+        modules=_modules(module),
         package=PACKAGE,
         module=module,
         function=function,
+        failure=FAILURE,
         spec=json.dumps(spec),
     )
+
+
+@functools.cache
+def _modules(module: str) -> str:
+    """The names and texts that a module needs, as Python writes them, in an order in which they can be loaded."""
+    names = [f"{PACKAGE}.{name}" for name in dict.fromkeys((*_with_imports("common"), *_with_imports(module)))]
+    package = _text("__init__")
+    return repr([(PACKAGE, package), *((name, _text(name.rpartition(".")[2])) for name in names)])
+
+
+@functools.cache
+def _with_imports(module: str) -> tuple[str, ...]:
+    """A module behind those of ours that it imports, and they behind theirs."""
+    needed = [name for imported in _imports(_text(module)) for name in _with_imports(imported)]
+    return tuple(dict.fromkeys([*needed, module]))
+
+
+def _imports(text: str) -> list[str]:
+    """The modules of ours that a text imports: ``from package import X`` or ``from package.X import …``."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{PACKAGE}."):
+            found.append(node.module.removeprefix(f"{PACKAGE}."))
+    return found
+
+
+def _text(module: str) -> str:
+    return (FILES / PACKAGE / f"{module}.py").read_text(encoding="utf-8")
 
 
 class HostScript(FactBase[dict[str, Any]]):

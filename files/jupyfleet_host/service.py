@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import time
 import xmlrpc.client
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host import processes
+from jupyfleet_host import processes, supervisor_rpc
 from jupyfleet_host.common import HostError, Result, Spec, progress
 
 #: Of a person's environment the server gets what names the person, the language, and how to reach the network.
@@ -89,24 +88,9 @@ def stop(spec: Spec) -> Result:
 # -- supervisord ---------------------------------------------------------------------------------------------------
 
 
-class _UnixTransport(xmlrpc.client.Transport):
-    """XML-RPC over a unix socket, which is how supervisord is reached by its own user alone."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("localhost", timeout=60)
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(60)
-        connection.sock.connect(self._path)
-        return connection
-
-
 def _connect(path: str) -> Any | None:
     """A proxy for supervisord's interface, or nothing when no supervisord answers."""
-    supervisor = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(path))
+    supervisor = supervisor_rpc.proxy(path)
     try:
         supervisor.supervisor.getState()
     except (OSError, http.client.HTTPException):

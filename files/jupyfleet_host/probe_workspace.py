@@ -1,0 +1,83 @@
+"""workspace-dir: whether notebooks can be kept, found out without writing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from jupyfleet_host.probe_common import CheckError, Probe
+from jupyfleet_host.probe_user import User, look_at, name_of, run_as, service_user
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+# The shell, because every user may run it; our own interpreter may lie where only root can go.
+_ACCESS_PROGRAM = '[ -r "$1" ] && [ -w "$1" ] && [ -x "$1" ]'
+
+
+def check_workspace(probe: Probe) -> str:
+    """Prove that the directory is there, mounted, the service user's, and writable for them."""
+    path = probe.workspace
+    found = look_at(Path(path))
+    if not stat.S_ISDIR(found.st_mode):
+        raise CheckError(f"{path} is not a directory: move it away and run jupyfleet up")
+    is_virtiofs = probe.workspace_mount == "virtiofs"
+    mounted = _check_mounted(probe) if is_virtiofs else ""
+    user = service_user(probe.user)
+    if found.st_uid != user.uid:
+        where = " where the share comes from" if is_virtiofs else ""
+        todo = f"make uid {user.uid} its owner{where}"
+        raise CheckError(f"{path} belongs to {name_of(found.st_uid)}, not to {user.name}: {todo}")
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise CheckError(f"{path} is on a filesystem that is mounted read-only: mount it for writing")
+    if not _may_write(user, probe):
+        mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
+        raise CheckError(f"{user.name} may not write in {path} ({mode}): check it and the folders above it")
+    return f"{path} is writable for {user.name}{mounted}"
+
+
+def _may_write(user: User, probe: Probe) -> bool:
+    """Ask the kernel whether the user may read, write and enter the workspace."""
+    path = probe.workspace
+    if not user.is_other:
+        return os.access(path, os.R_OK | os.W_OK | os.X_OK)
+    if os.geteuid() == 0:
+        return run_as(user, ["/bin/sh", "-c", _ACCESS_PROGRAM, "sh", path], probe).returncode == 0
+    # Only the owner's bits matter: that the user is the owner was proven before.
+    return Path(path).stat().st_mode & stat.S_IRWXU == stat.S_IRWXU
+
+
+class _Mount(NamedTuple):
+    point: str
+    fstype: str
+    source: str
+
+
+def _check_mounted(probe: Probe) -> str:
+    """Prove that the workspace itself is the virtiofs share with the right tag, not the empty folder under it."""
+    real = os.path.realpath(probe.workspace)
+    tag = probe.workspace_tag
+    table = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
+    above = [mount for mount in _mounts(table) if real == mount.point or real.startswith(mount.point.rstrip("/") + "/")]
+    # The deepest mount is what one sees there, and of several on one point the last.
+    mount = max(reversed(above), key=lambda mount: len(mount.point), default=None)
+    if mount is None or mount.point != real:
+        where = f"lies on {mount.fstype} {mount.source}" if mount else "is on no mount that is known"
+        todo = "check that the machine has the share, then run jupyfleet up"
+        raise CheckError(f"{real} is not mounted from tag {tag} but {where}: {todo}")
+    if (mount.fstype, mount.source) != ("virtiofs", tag):
+        instead = f"{mount.fstype} {mount.source} instead of virtiofs tag {tag}"
+        raise CheckError(f"{real} is mounted from {instead}: unmount it and run jupyfleet up")
+    return f", virtiofs tag {tag}"
+
+
+def _mounts(mountinfo: str) -> Iterator[_Mount]:
+    """Read /proc/self/mountinfo, where blanks in names are written as octal numbers."""
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        before, after = left.split(), right.split()
+        if len(before) >= 5 and len(after) >= 2:
+            words = (before[4], after[0], after[1])
+            yield _Mount(*(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word) for word in words))

@@ -1,0 +1,110 @@
+"""The probe against workspaces: owners, modes and mounts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from probe_servers import Host, as_root
+
+from jupyfleet_host import (
+    probe_workspace,
+)
+
+
+def test_workspace_missing(host: Host) -> None:
+    host.workspace.rmdir()
+    host.fails("workspace-dir", "does not exist")
+
+
+def test_workspace_is_a_file(host: Host) -> None:
+    host.workspace.rmdir()
+    host.workspace.write_text("")
+    host.fails("workspace-dir", "is not a directory")
+
+
+def test_workspace_for_a_user_who_does_not_exist(host: Host) -> None:
+    host.fails("workspace-dir", "there is no user nobody-of-this-name", user="nobody-of-this-name")
+
+
+@as_root
+def test_workspace_of_somebody_else(host: Host) -> None:
+    shutil.chown(host.workspace, "nobody")
+    host.fails("workspace-dir", "belongs to nobody, not to root")
+
+
+@as_root
+def test_workspace_of_another_user(host: Host, open_folder: Path) -> None:
+    host.passes("workspace-dir", "writable for nobody", user="nobody", workspace=str(open_folder))
+
+
+@as_root
+def test_workspace_closed_to_its_own_user(host: Host, open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+    host.fails("workspace-dir", "nobody may not write", "0555", user="nobody", workspace=str(open_folder))
+
+
+@as_root
+def test_workspace_below_a_folder_the_user_may_not_enter(host: Host, open_folder: Path) -> None:
+    inner = open_folder / "inner"
+    inner.mkdir()
+    shutil.chown(inner, "nobody")
+    shutil.chown(open_folder, "root")
+    open_folder.chmod(0o700)
+    host.fails("workspace-dir", "nobody may not write", "folders above", user="nobody", workspace=str(inner))
+
+
+@as_root
+def test_workspace_mounted_read_only(host: Host) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(host.workspace)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        host.fails("workspace-dir", "read-only")
+    finally:
+        subprocess.run(["umount", str(host.workspace)], check=True)
+
+
+@pytest.fixture
+def mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say what the kernel's table of mounts holds."""
+
+    def say(*mounts: tuple[str, str, str]) -> None:
+        lines = ["22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"]
+        for point, fstype, source in mounts:
+            escaped = point.replace(" ", "\\040")
+            lines.append(f"30 22 0:30 / {escaped} rw,relatime shared:2 master:1 - {fstype} {source} rw")
+        table = host.root / "mountinfo"
+        table.write_text("\n".join(lines) + "\n")
+        monkeypatch.setattr(probe_workspace, "MOUNTINFO", table)
+
+    host.spec["workspace_mount"] = "virtiofs"
+    return say
+
+
+def test_workspace_on_virtiofs(host: Host, mounted: Callable[..., None]) -> None:
+    mounted((str(host.workspace), "virtiofs", "workspace"))
+    host.passes("workspace-dir", "virtiofs tag workspace")
+
+
+def test_workspace_on_virtiofs_through_a_link_with_blanks(host: Host, mounted: Callable[..., None]) -> None:
+    real = host.root / "the real one"
+    host.workspace.rename(real)
+    host.workspace.symlink_to(real)
+    mounted((str(real), "virtiofs", "workspace"))
+    host.passes("workspace-dir", "virtiofs tag workspace")
+
+
+def test_workspace_under_an_absent_share(host: Host, mounted: Callable[..., None]) -> None:
+    mounted()
+    host.fails("workspace-dir", "is not mounted from tag workspace", "lies on ext4 /dev/vda1")
+
+
+def test_workspace_from_a_wrong_tag_or_filesystem(host: Host, mounted: Callable[..., None]) -> None:
+    mounted((str(host.workspace), "virtiofs", "other"))
+    host.fails("workspace-dir", "virtiofs other instead of virtiofs tag workspace")
+    mounted((str(host.workspace), "virtiofs", "workspace"), (str(host.workspace), "tmpfs", "workspace"))
+    host.fails("workspace-dir", "tmpfs workspace instead of virtiofs tag workspace")
