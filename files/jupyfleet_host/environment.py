@@ -31,9 +31,17 @@ def state(spec: Spec) -> Result:
 
     The spec has `paths`, the environments to look at, and `link`, the symlink to the active one, or none.
     """
-    link = spec.get("link")
-    active = str(Path(link).resolve()) if link and Path(link).is_symlink() else None
-    return {"stamped": {path: is_complete(Path(path)) for path in spec["paths"]}, "active": active}
+    paths = [Path(path) for path in spec["paths"]]
+    link = Path(spec["link"]) if spec.get("link") else None
+    active = None
+    if link and link.is_symlink():
+        active = next((str(path) for path in paths if _leads_to(link, path)), str(link.resolve()))
+    return {"stamped": {str(path): is_complete(path) for path in paths}, "active": active}
+
+
+def _leads_to(link: Path, path: Path) -> bool:
+    """Links further up are followed on both sides: on some systems /home itself is one."""
+    return link.is_symlink() and link.resolve() == path.resolve()
 
 
 def build(spec: Spec) -> Result:
@@ -65,18 +73,18 @@ def activate(spec: Spec) -> Result:
             raise HostError(f"{path} is not complete, so it was not made active. Run up again.")
         if link.exists() and not link.is_symlink():
             raise HostError(f"{link} is in the way: it is no link of jupyfleet's. Move it away.")
-        if not link.is_symlink() or link.resolve() != path:
+        if not _leads_to(link, path):
             link.parent.mkdir(parents=True, exist_ok=True)
             beside = link.with_name(f".{link.name}.jupyfleet-new")
             beside.unlink(missing_ok=True)
-            beside.symlink_to(os.path.relpath(path, link.parent))
+            beside.symlink_to(os.path.relpath(path.resolve(), link.parent.resolve()))
             beside.rename(link)
         removed = _prune(path.parent, path, spec["keep"])
     return {"removed": removed, "summary": f"{path.name}, {len(removed)} old removed" if removed else path.name}
 
 
 def _prune(releases: Path, active: Path, keep: int) -> list[str]:
-    others = [found for found in releases.iterdir() if found.is_dir() and found != active]
+    others = [found for found in releases.iterdir() if found.is_dir() and not found.is_symlink() and found != active]
     complete = sorted((other for other in others if is_complete(other)), key=_built_at, reverse=True)
     kept = set(complete[: keep - 1])
     removed = [other for other in others if other not in kept]
@@ -97,6 +105,7 @@ def is_complete(path: Path) -> bool:
     """Whether an environment was finished, is as it was then, and its Python is still the one it was made from."""
     try:
         stamp = json.loads((path / STAMP).read_text())
+        python = stamp["python"]
         if stamp["files"] != _digests(path, stamp["files"]):
             return False
         version = subprocess.run(
@@ -106,9 +115,9 @@ def is_complete(path: Path) -> bool:
             timeout=60,
             check=True,
         ).stdout.strip()
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError):
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return False
-    return bool(version == stamp["python"])
+    return bool(version == python)
 
 
 def _stamped_files(path: Path) -> list[str]:
@@ -196,7 +205,7 @@ def _install(spec: Spec, path: Path, lock: int) -> None:
 def _is_in_use(spec: Spec, path: Path) -> bool:
     """Whether this very environment is the active one: then it is repaired under the running server, not removed."""
     link = Path(spec["link"]) if spec.get("link") else None
-    return link is not None and link.is_symlink() and link.resolve() == path and (path / "bin/python").exists()
+    return link is not None and _leads_to(link, path) and (path / "bin/python").exists()
 
 
 def _write_locks(spec: Spec, scratch: Path, uv: _Uv) -> list[Path]:
