@@ -121,11 +121,9 @@ class LocalSite:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 environ = (process / "environ").read_bytes().split(b"\0")
-                command = (process / "cmdline").read_bytes()
             except OSError:
                 continue
-            is_served = f"JUPYFLEET_HOME={self.home}".encode() in environ and b"SUPERVISOR_ENABLED=1" in environ
-            if is_served or str(self.home / "tools").encode() in command:
+            if f"JUPYFLEET_SITE={self.home}".encode() in environ:
                 found.append(int(process.name))
         return found
 

@@ -69,7 +69,6 @@ class Service(Component):
         conf = self.paths.supervisor / "supervisord.conf"
         return {
             "home": self.settings.home,
-            "port": self.settings.port,
             "socket": str(self.paths.supervisor_socket),
             "program": PROGRAM,
             "identifier": self._identifier,

@@ -15,6 +15,8 @@ LOG_BYTES = 4000
 _ANSWER_SECONDS = 5.0
 #: States that supervisor does not leave by itself.
 _SETTLED = frozenset({"FATAL", "STOPPED"})
+#: EX_CONFIG of sysexits.h, by which the server refuses its configuration: supervisor takes it as final.
+_REFUSAL = 78
 _RPC_ERRORS = (OSError, http.client.HTTPException, ExpatError, xmlrpc.client.Error)
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 def check_service(probe: Probe) -> str:
     """Prove that supervisor runs the program and has seen it stay up; a start in progress gets its time."""
     while (info := _info(probe))["statename"] != "RUNNING":
-        if info["statename"] in _SETTLED or not probe.left():
+        if _is_settled(info) or not probe.left():
             raise CheckError(_why_not_running(probe, info))
         probe.pause()
     seconds = max(0, int(info.get("now", 0)) - int(info.get("start", 0)))
@@ -43,9 +45,14 @@ def patiently(probe: Probe, attempt: Callable[[], T]) -> T:
 
 def _gave_up(probe: Probe) -> bool:
     try:
-        return _info(probe)["statename"] in _SETTLED
+        return _is_settled(_info(probe))
     except CheckError as error:
         return error.gone
+
+
+def _is_settled(info: dict[str, Any]) -> bool:
+    refused = info["statename"] == "EXITED" and info.get("exitstatus") == _REFUSAL
+    return refused or info["statename"] in _SETTLED
 
 
 def _info(probe: Probe) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which processes belong to a site, read from /proc: by their environment, never by their name or command line.
 
-supervisord gives ``JUPYFLEET_HOME`` to the server, and kernels and terminals inherit it. (Under emulation of another
-architecture a command line shows the emulator, so it tells nothing.)
+supervisord is started with ``JUPYFLEET_SITE``, and the server, kernels and terminals inherit it; no person sets it.
+(Under emulation of another architecture a command line shows the emulator, so it tells nothing.)
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
+#: The variable that marks the processes of a site; its value is the home.
+MARK = "JUPYFLEET_SITE"
 
 
 def listeners(port: int) -> set[str]:
@@ -42,7 +44,7 @@ def site_of(pid: int) -> str | None:
     """The home of the site that a process belongs to."""
     for variable in _read(PROC / str(pid) / "environ").split(b"\0"):
         name, _, value = variable.partition(b"=")
-        if name == b"JUPYFLEET_HOME":
+        if name == MARK.encode():
             return value.decode(errors="replace")
     return None
 

@@ -49,7 +49,7 @@ def state(spec: Spec) -> Result:
 def ensure(spec: Spec) -> Result:
     """Make supervisord run with its files as they are now, and the program RUNNING: ``{"pid": N}``.
 
-    The spec has `home` and `port` of the site, `socket`, `program`, `identifier` (of the wanted supervisord), `start`
+    The spec has the site's `home`, `socket`, `program`, `identifier` (of the wanted supervisord), `start`
     (the command that starts supervisord), `log` (supervisord's), `program_log`, `token_file` (or none) and `wait`, in
     seconds.
     """
@@ -109,11 +109,11 @@ def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _start_supervisord(spec: Spec) -> Any:
-    _end_orphans(spec["home"], spec["port"])
+    _end_orphans(spec["home"])
     progress("starting supervisord")
     done = subprocess.run(
         spec["start"],
-        env=service_environment(os.environ),
+        env=service_environment(os.environ) | {processes.MARK: spec["home"]},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -129,11 +129,10 @@ def _start_supervisord(spec: Spec) -> Any:
     raise HostError("\n".join(["supervisord did not start:", said, *_tail(Path(spec["log"]), spec["token_file"])]))
 
 
-def _end_orphans(home: str, port: int) -> None:
-    """A server whose supervisord was killed still has the port: its successor could never start."""
-    orphans = [pid for pid in processes.holders(processes.listeners(port)) if processes.site_of(pid) == home]
-    if orphans:
-        progress("ending a server that lost its supervisord")
+def _end_orphans(home: str) -> None:
+    """What is left of a site whose supervisord was killed, or lost its socket, would have the port for good."""
+    if orphans := processes.of_site(home):
+        progress("ending what is left of an earlier server")
         processes.end(orphans, patience=30)
 
 

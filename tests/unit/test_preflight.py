@@ -134,12 +134,12 @@ def test_a_stranger_on_ipv6_is_found_too(tmp_path: Path) -> None:
 
 
 def test_a_port_that_the_site_itself_has_is_no_problem(tmp_path: Path) -> None:
-    with listening(JUPYFLEET_HOME=str(tmp_path / "home")) as (_, port):
+    with listening(JUPYFLEET_SITE=str(tmp_path / "home")) as (_, port):
         assert problems(tmp_path, port=port) == []
 
 
 def test_another_site_is_a_stranger(tmp_path: Path) -> None:
-    with listening(JUPYFLEET_HOME=str(tmp_path / "home2")) as (pid, port):
+    with listening(JUPYFLEET_SITE=str(tmp_path / "home2")) as (pid, port):
         [sentence] = problems(tmp_path, port=port)
     assert f"taken by process {pid} " in sentence
 
