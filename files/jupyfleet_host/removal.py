@@ -16,11 +16,11 @@ def look(spec: Spec) -> Result:
 def remove(spec: Spec) -> Result:
     """Remove `paths`, and directories of `home` that are empty then: ``{"removed": [path, …]}``."""
     home, workspace = Path(spec["home"]), Path(spec["workspace"])
+    for name in spec["paths"]:
+        _refuse_what_is_not_ours(Path(name), home, workspace)
     removed = []
     for name in spec["paths"]:
         path = Path(name)
-        if not path.is_relative_to(home) or path == home or workspace.is_relative_to(path):
-            raise HostError(f"{path} is not jupyfleet's to remove; nothing more was removed.")
         if path.is_symlink() or path.is_file() or path.is_socket():
             path.unlink()
         elif path.is_dir():
@@ -32,6 +32,14 @@ def remove(spec: Spec) -> Result:
     for name in (".pixi/envs", ".pixi", ".config", "share", "."):
         _remove_if_empty(home / name)
     return {"removed": removed}
+
+
+def _refuse_what_is_not_ours(path: Path, home: Path, workspace: Path) -> None:
+    """By name, and by where links lead: a workspace may be inside by another name."""
+    real = path.parent.resolve() / path.name
+    is_ours = path.is_relative_to(home) and path != home and ".." not in path.parts
+    if not is_ours or workspace.is_relative_to(path) or workspace.resolve().is_relative_to(real):
+        raise HostError(f"{path} is not jupyfleet's to remove, or holds the workspace; nothing was removed.")
 
 
 def _remove_if_empty(directory: Path) -> None:
