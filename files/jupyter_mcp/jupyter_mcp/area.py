@@ -77,7 +77,7 @@ class Area:
         return [Operation("clear")]
 
     @staticmethod
-    def write(document: YNotebook, shared: Array, operations: list[Operation]) -> None:
+    def write(document: YNotebook, shared: Array[Any], operations: list[Operation]) -> None:
         """Apply operations to a cell's shared outputs, inside the caller's transaction."""
         for operation in _merged(operations):
             if operation.kind == "clear":
@@ -97,7 +97,7 @@ class Area:
                     target["text"] = Text(str(text or "") + operation.text)
 
 
-def _shared_output(output: dict[str, Any]) -> Map:
+def _shared_output(output: dict[str, Any]) -> Map[Any]:
     output = dict(output)
     if output["output_type"] == "stream":
         # Streams grow in place.

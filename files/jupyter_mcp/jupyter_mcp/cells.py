@@ -79,7 +79,7 @@ def resolve_insert_index(count: int, index: int) -> int:
     return position
 
 
-def cell_dict(ycell: Map, *, keep_trust: bool = False) -> Cell:
+def cell_dict(ycell: Map[Any], *, keep_trust: bool = False) -> Cell:
     """The cell as nbformat has it (source and texts joined), without what only lives in the shared document.
 
     One call into the shared document, whatever the cell holds: `Map.to_py` takes one call per value.
@@ -97,9 +97,9 @@ def cell_dict(ycell: Map, *, keep_trust: bool = False) -> Cell:
     return cell
 
 
-def shared_cell(document: YNotebook, position: int) -> Map:
+def shared_cell(document: YNotebook, position: int) -> Map[Any]:
     """The shared Map of the cell at a position that has been checked."""
-    ycell: Map = document.ycells[position]
+    ycell: Map[Any] = document.ycells[position]
     return ycell
 
 
@@ -131,7 +131,7 @@ def _trimmed(before: str, after: str, offset: int) -> Iterator[tuple[int, int, s
         yield offset + start, offset + old_end, text
 
 
-def set_source(document: YNotebook, ycell: Map, source: str) -> bool:
+def set_source(document: YNotebook, ycell: Map[Any], source: str) -> bool:
     """Turn the cell's source into `source` by the smallest edits of its Text; whether anything changed.
 
     What others type at the same moment in untouched places stays.
@@ -194,7 +194,7 @@ def change_type(document: YNotebook, position: int, cell_type: str) -> bool:
     old = cell_dict(document.ycells[position], keep_trust=True)
     if old["cell_type"] == cell_type:
         return False
-    cell = {key: old[key] for key in ("id", "metadata", "source") if key in old}
+    cell: Cell = {key: old[key] for key in ("id", "metadata", "source") if key in old}
     cell["cell_type"] = cell_type
     if cell_type == "code":
         cell["metadata"] = {**cell["metadata"], "trusted": True}
@@ -208,7 +208,7 @@ def change_type(document: YNotebook, position: int, cell_type: str) -> bool:
     return True
 
 
-def youtputs(ycell: Map) -> Array:
+def youtputs(ycell: Map[Any]) -> Array[Any]:
     """The shared list of a code cell's outputs."""
     outputs = ycell.get("outputs")
     if not isinstance(outputs, Array):

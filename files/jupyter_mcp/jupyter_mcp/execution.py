@@ -138,6 +138,8 @@ class Executions:
         name = cells.kernel_name(notebook.document)
         connection = await self._kernels.connect(execution.room_id, notebook.path, name)
         notebook = await self._rooms.reopen(execution.room_id)
+        if execution.cell_id not in notebook.mirror.ids:
+            raise CellNotFound("The cell was deleted before its turn came; nothing was run.")
         position = cells.first_position(notebook.mirror.ids, execution.cell_id)
         with notebook.document.ydoc.transaction():
             ycell = cells.shared_cell(notebook.document, position)

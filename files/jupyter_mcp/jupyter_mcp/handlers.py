@@ -93,9 +93,14 @@ class MCPHandler(JupyterHandler):
             raise HTTPError(403, "Without authentication MCP serves only on a loopback address.")
 
     def check_xsrf_cookie(self) -> None:
-        if not hasattr(self, "_jupyter_current_user") or self.identity_provider.auth_enabled:
-            # Token in the header: nothing to forge. Login cookie: Jupyter's XSRF check stands.
-            super().check_xsrf_cookie()
+        if not hasattr(self, "_jupyter_current_user"):
+            # Tornado asks before it is known who calls; Jupyter asks again afterwards.
+            return
+        if self.identity_provider.auth_enabled:
+            # Token in the header: nothing to forge. Login cookie: Jupyter's XSRF check stands. Neither: `prepare`
+            # refuses in the next step, with the reason that helps.
+            if self._jupyter_current_user is not None:
+                super().check_xsrf_cookie()
             return
         # Without authentication there is no cookie to tie a token to. A browser names the site that a request comes
         # from, and cannot send JSON to another site without asking first (which is refused).
@@ -111,6 +116,10 @@ class MCPHandler(JupyterHandler):
 
     def get_login_url(self) -> str:
         raise HTTPError(403, "Send the server's token: 'Authorization: Bearer <token>'.")
+
+    def _request_summary(self) -> str:
+        # For the log: without the query, in which somebody may have put the token.
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
 
     # -- the body -------------------------------------------------------------------------------------------------
 
@@ -132,7 +141,7 @@ class MCPHandler(JupyterHandler):
     # -- methods --------------------------------------------------------------------------------------------------
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def post(self) -> None:
         if self._too_large:
             raise HTTPError(413, f"The request is larger than {self._body_limit} bytes.")
@@ -165,32 +174,32 @@ class MCPHandler(JupyterHandler):
         raise HTTPError(405, "Use POST.")
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         await self._refuse()
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def head(self) -> None:
         await self._refuse()
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def delete(self) -> None:
         await self._refuse()
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def put(self) -> None:
         await self._refuse()
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def patch(self) -> None:
         await self._refuse()
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def options(self) -> None:
         await self._refuse()
 

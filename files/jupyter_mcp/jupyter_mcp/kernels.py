@@ -96,7 +96,7 @@ class KernelConnection:
         await self._wait_until_alive()
         self._identity = identity_of(self._manager)
         self._client = self._manager.client()
-        self._client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)
+        self._client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)  # noqa: S604
         self._tasks = [
             asyncio.create_task(self._read(self._client.shell_channel, self._on_shell)),
             asyncio.create_task(self._read(self._client.iopub_channel, self._on_iopub)),

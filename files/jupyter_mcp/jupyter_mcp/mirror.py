@@ -42,7 +42,7 @@ def _split_bundle(bundle: dict[str, Any]) -> None:
             bundle[mime] = value.splitlines(True)
 
 
-def _cell_text(ycell: Map, with_id: bool) -> str:
+def _cell_text(ycell: Map[Any], with_id: bool) -> str:
     cell = cell_dict(ycell)
     if not with_id:
         cell.pop("id", None)

@@ -100,11 +100,12 @@ class Saver:
                 # The document repairs this itself whenever it is read as a whole.
                 self._collaboration.document(self._room).get()
             rendered = self._mirror.render()
+            state: DiskState | None
             try:
                 state = await self._store.write(path, rendered.data, self._baseline)
             except ChangedOnDisk:
                 state = None
-            else:
+            if state is not None:
                 self._baseline = state
                 self._clean_version = rendered.version
                 self._collaboration.set_last_modified(self._room, self._store.last_modified(state))
@@ -150,7 +151,7 @@ class Saver:
             raise ChangedOnDisk(f"{message} Nothing was edited; call notebook_get and try again.")
 
     async def _take_over(self, path: str) -> str:
-        """Make the live document what is on disk, keeping unsaved live work in a file of its own; says what happened."""
+        """Make the live document what is on disk; unsaved live work is kept in a file of its own. Says what happened."""
         content = await self._store.content(path)
         state = await self._store.state(path)
         live = self._mirror.render()

@@ -37,8 +37,9 @@ _PLAIN_MANAGERS = (FileContentsManager, AsyncFileContentsManager, LargeFileManag
 class DiskState:
     """What a file held when it was last read or written.
 
-    `digest`: hexadecimal hash of its bytes, by the contents manager's algorithm. `signature`: (mtime in ns, size, inode), cheap to compare; a file with
-    the same signature is taken to hold the same bytes, one with another signature is read.
+    `digest`: hexadecimal hash of its bytes, by the contents manager's algorithm. `signature`: for a file (mtime in ns,
+    size, inode), cheap to compare; a file with the same signature is taken to hold the same bytes, one with another
+    signature is read.
     """
 
     signature: tuple[Any, ...]
@@ -248,7 +249,7 @@ def _replaceable(target: Path, found: os.stat_result) -> bool:
 
 
 def _parse(data: bytes) -> dict[str, Any]:
-    notebook = nbformat.reads(data.decode(), as_version=4)
+    notebook = nbformat.reads(data.decode(), as_version=4)  # type: ignore[no-untyped-call]
     return dict(notebook)
 
 

@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 
 INSTRUCTIONS = """\
 Notebooks of this Jupyter server, shared live with people in JupyterLab and with other agents.
-Paths are relative to the workspace ('folder/name.ipynb'). Cells are addressed by index (0 is the first, -1 the last) or,
-safer when others edit too, by cell_id. An edit that answers is saved on disk. Pass expected_source_hash, which cell_get
-gives, to edit a cell only if nobody has changed it meanwhile. Long runs: cell_execute answers with an execution_id after
-its timeout while the cell runs on; execution_get fetches the rest. Pass start/limit or brief to notebook_get for large
-notebooks."""
+Paths are relative to the workspace ('folder/name.ipynb'). Cells are addressed by index (0 is the first, -1 the last)
+or, safer when others edit too, by cell_id. An edit that answers is saved on disk. Pass expected_source_hash, which
+cell_get gives, to edit a cell only if nobody has changed it meanwhile. Long runs: cell_execute answers with an
+execution_id after its timeout while the cell runs on; execution_get fetches the rest. Large notebooks: pass brief, or
+start and limit, to notebook_get."""
 
 DEFAULT_TIMEOUT = 50.0
 OUTPUT_BYTES = 20_000
@@ -56,7 +56,8 @@ CellId = Annotated[
 ExpectedHash = Annotated[
     str | None,
     Field(
-        description="source_hash that cell_get gave. If the source has changed since, nothing is done and the current source is shown."
+        description="source_hash that cell_get gave. If the source has changed since, nothing is done and the current "
+        "source is shown."
     ),
 ]
 OutputBytes = Annotated[
@@ -426,7 +427,11 @@ def render_page(execution: Execution, offset: int, size: int) -> ToolResult:
     whole = json.dumps([as_content(output) for output in execution.outputs], ensure_ascii=False).encode()
     if size <= 0:
         raise CellRefused("output_bytes must be at least 1 to read a page.")
-    page = whole[offset : offset + size]
+    end = offset + size
+    while end < len(whole) and end > offset + 1 and whole[end] & 0xC0 == 0x80:
+        # Not in the middle of a character.
+        end -= 1
+    page = whole[offset:end]
     following = offset + len(page) if offset + len(page) < len(whole) else None
     content = {
         "text": page.decode("utf-8", "replace"),

@@ -68,7 +68,7 @@ class Collaboration:
         if getattr(plain, "jupyter_mcp_configured", False):
             return
 
-        class ConfiguredStore(plain):  # type: ignore[misc]
+        class ConfiguredStore(plain):  # type: ignore[misc, valid-type]
             jupyter_mcp_configured = True
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jupyter_mcp.access import HostPolicy, is_loopback, split_host
 
 POLICY = HostPolicy.of(["lab.example.org", "*.school.example"], ["https://trusted.example"], {"box", "box.lan"})

@@ -8,10 +8,11 @@ import pytest
 from conftest import notebook
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jupyter_mcp import cells
-from jupyter_mcp.errors import CellNotFound, CellRefused
 from jupyter_ydoc import YNotebook
 from pycrdt import Doc
+
+from jupyter_mcp import cells
+from jupyter_mcp.errors import CellNotFound, CellRefused
 
 TEXTS = st.text(alphabet="ab\n é😀\r\u2028\t", max_size=60)
 
@@ -106,7 +107,11 @@ def test_move_keeps_everything() -> None:
         "metadata": {"tags": ["x"], "deep": {"n": 1}},
         "outputs": [
             {"output_type": "stream", "name": "stdout", "text": "hello\n"},
-            {"output_type": "display_data", "data": {"text/plain": "1", "application/json": {"a": [1]}}, "metadata": {}},
+            {
+                "output_type": "display_data",
+                "data": {"text/plain": "1", "application/json": {"a": [1]}},
+                "metadata": {},
+            },
         ],
     }
     doc.set(rich)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import write_notebook
+
 from jupyter_mcp.upstream import PRIVATE_NAMES, Collaboration
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import EXTENSIONS
 from jupyter_server.auth import Authorizer
-from tornado.httpclient import HTTPClientError, HTTPResponse
+from tornado.httpclient import HTTPResponse
 
 PING = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
 JSON = {
@@ -201,7 +201,10 @@ class Strict(Authorizer):
         ((), None),
         ((("read", "mcp"),), set()),
         ((("read", "mcp"), ("read", "contents")), {"notebook_list", "room_list"}),
-        ((("read", "mcp"), ("read", "contents"), ("write", "contents")), {"notebook_list", "room_list", "notebook_create"}),
+        (
+            (("read", "mcp"), ("read", "contents"), ("write", "contents")),
+            {"notebook_list", "room_list", "notebook_create"},
+        ),
         (
             (("read", "mcp"), ("read", "contents"), ("execute", "kernels")),
             {"notebook_list", "room_list", "kernel_restart"},

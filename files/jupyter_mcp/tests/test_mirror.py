@@ -6,11 +6,12 @@ import nbformat
 from conftest import notebook
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jupyter_ydoc import YNotebook
+from pycrdt import Doc, Map
+
 from jupyter_mcp import cells
 from jupyter_mcp.area import Area
 from jupyter_mcp.mirror import Mirror
-from jupyter_ydoc import YNotebook
-from pycrdt import Doc, Map
 
 OUTPUTS = [
     ("stream", {"name": "stdout", "text": "line\nline 2 é\r\n"}),
@@ -24,7 +25,7 @@ STEP = st.tuples(
     st.sampled_from(["insert", "delete", "move", "type", "source", "output", "meta", "minor", "remote"]),
     st.integers(0, 1000),
     st.integers(0, 1000),
-    st.text(alphabet="ab\n é😀\r\u2028\x07\"\\", max_size=12),
+    st.text(alphabet='ab\n é😀\r\u2028\x07"\\', max_size=12),
 )
 
 

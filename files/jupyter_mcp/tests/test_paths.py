@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jupyter_mcp.errors import NotebookNotFound, PathRefused
 from jupyter_mcp.paths import canonical_path, check_regular_file
 

@@ -15,6 +15,7 @@ import pytest
 from conftest import write_notebook
 from fastmcp import Client
 from fastmcp.exceptions import ToolError
+
 from jupyter_mcp.caller import Caller, current_caller
 from jupyter_mcp.service import Service
 from jupyter_mcp.tools import TOOLS, build_server
@@ -225,7 +226,12 @@ async def test_addressing_by_id_and_hash(jp_serverapp: Any, jp_root_dir: Path) -
         await tools("cell_insert", path="a.ipynb", index=0, source="zero")
         await tools("cell_update", path="a.ipynb", index=1, cell_id=seen["id"], source="TWO")
         assert tools.sources("a.ipynb") == ["zero", "one", "TWO"]
-        for tool, more in (("cell_update", {"source": "x"}), ("cell_delete", {}), ("cell_move", {"to": 0}), ("cell_execute", {})):
+        for tool, more in (
+            ("cell_update", {"source": "x"}),
+            ("cell_delete", {}),
+            ("cell_move", {"to": 0}),
+            ("cell_execute", {}),
+        ):
             with pytest.raises(ToolError, match=r"(?s)source hash.*TWO"):
                 await tools(tool, path="a.ipynb", cell_id=seen["id"], expected_source_hash=seen["source_hash"], **more)
             with pytest.raises(ToolError, match="no cell with id"):
@@ -243,7 +249,12 @@ async def test_addressing_by_id_and_hash(jp_serverapp: Any, jp_root_dir: Path) -
 async def test_indices_out_of_range(jp_serverapp: Any, jp_root_dir: Path, index: int) -> None:
     write_notebook(jp_root_dir / "a.ipynb", "one", "two")
     async with connected(jp_serverapp, jp_root_dir) as tools:
-        for tool, more in (("cell_get", {}), ("cell_update", {"source": "x"}), ("cell_delete", {}), ("cell_execute", {})):
+        for tool, more in (
+            ("cell_get", {}),
+            ("cell_update", {"source": "x"}),
+            ("cell_delete", {}),
+            ("cell_execute", {}),
+        ):
             with pytest.raises(ToolError, match="2 cells"):
                 await tools(tool, path="a.ipynb", index=index, **more)
         assert tools.sources("a.ipynb") == ["one", "two"]
@@ -279,7 +290,11 @@ async def test_a_broken_file_is_reported_and_leaves_no_room(jp_serverapp: Any, j
 
 async def test_a_missing_file_leaves_no_room(jp_serverapp: Any, jp_root_dir: Path) -> None:
     async with connected(jp_serverapp, jp_root_dir) as tools:
-        for tool, more in (("notebook_get", {}), ("cell_insert", {"index": 0, "source": "x"}), ("notebook_list_users", {})):
+        for tool, more in (
+            ("notebook_get", {}),
+            ("cell_insert", {"index": 0, "source": "x"}),
+            ("notebook_list_users", {}),
+        ):
             with pytest.raises(ToolError, match=r"no notebook.*notebook_create"):
                 await tools(tool, path="none.ipynb", **more)
         assert await tools("room_list") == []
