@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser lint lock clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-full-profile lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -37,12 +37,18 @@ test-browser: $(VENV)/ready-for-tests ## A real browser in a real JupyterLab.
 	@tests/browser/install-chromium
 	@$(RUN)/python -m pytest tests/browser
 
+test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
+	@$(RUN)/python -m pytest tests/full_profile
+
 lint: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## ruff and mypy.
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
 	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/ruff check . && ../../$(VENV_JUPYTER)/bin/mypy
 
 lock: $(VENV)/ready ## Resolve every lock anew; with UPGRADE=1 to the newest versions.
 	@$(RUN)/python -m deploy.environment.lock $(if $(UPGRADE),--upgrade)
+
+docs: $(VENV)/ready ## Make the pages that are made from the code.
+	@$(RUN)/python -m deploy.documentation
 
 clean: ## Remove what these commands made in the checkout.
 	rm -rf $(VENV) $(VENV_JUPYTER) .cache

@@ -12,8 +12,6 @@ from typing import Any
 from pyinfra.api import State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
-from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
-from pyinfra_cli.inventory import make_inventory_from_files
 
 from deploy.settings import Settings, read_all_settings
 
@@ -43,6 +41,10 @@ def load_site(
         InventoryError: the file is missing or no inventory, or the limit matches no host.
         SettingsError: settings are wrong.
     """
+    # Here, since pyinfra_cli patches the whole process when it is imported (see `deploy.cli`).
+    from pyinfra_cli.exceptions import CliError, UnexpectedExternalError
+    from pyinfra_cli.inventory import make_inventory_from_files
+
     if not inventory.is_file():
         raise InventoryError(f"there is no inventory {inventory}")
     try:
@@ -55,8 +57,11 @@ def load_site(
             f"{inventory} does not run: {type(error.exception).__name__}: {error.exception}"
         ) from error
     except SyntaxError as error:
-        raise InventoryError(f"{inventory} is not Python: {error.msg}, line {error.lineno}") from error
-    except (TypeError, ValueError, UnicodeError) as error:
+        file = error.filename or inventory
+        raise InventoryError(f"{file} is not Python: {error.msg}, line {error.lineno}") from error
+    except SystemExit as error:
+        raise InventoryError(f"{inventory} does not run: it ends the program with {error.code!r}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InventoryError(f"{inventory} is no inventory, a Python file with lists of hosts: {error}") from error
     data = {host.name: host.data.dict() for host in found}
     if not data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from deploy.settings import Settings
 SCHEMA = "jupyfleet/result/1"
 
 _LOG_WIDTH = 120
+_UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _STYLE = {
     "ok": "green",
@@ -36,8 +38,18 @@ _STYLE = {
 
 def console() -> Console:
     """Standard output: as wide as the terminal, or as a log should be where there is none."""
-    found = Console()
-    return found if found.is_terminal else Console(width=_LOG_WIDTH)
+    found = Console(emoji=False)
+    return found if found.is_terminal else Console(width=_LOG_WIDTH, emoji=False)
+
+
+def _plain(text: str) -> str:
+    """A host's text without what would steer a terminal, or may not stand in XML."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def _shown(text: str) -> str:
+    """A host's text as rich prints it unchanged."""
+    return escape(_plain(text))
 
 
 class ConsoleWatcher:
@@ -52,19 +64,19 @@ class ConsoleWatcher:
 
     def progress(self, host: str, text: str) -> None:
         if self._status:
-            self._status.update(escape(f"{host}: {text}" if self._many else text))
+            self._status.update(_shown(f"{host}: {text}" if self._many else text))
 
     def step(self, host: str, step: Step) -> None:
         who = f"{host:<20} " if self._many else ""
         detail = "" if step.state == "failed" else step.detail
-        line = f"  {escape(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{escape(step.name)}"
-        self._say(line + (f"  [dim]{escape(detail)}[/]" if detail else ""))
+        line = f"  {_shown(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{_shown(step.name)}"
+        self._say(line + (f"  [dim]{_shown(detail)}[/]" if detail else ""))
 
     def finished(self, result: HostResult) -> None:
         if result.reason:
-            self._say(f"  [red]{result.state:<10}[/]{escape(result.host)}:")
+            self._say(f"  [red]{result.state:<10}[/]{_shown(result.host)}:")
             for line in result.reason.splitlines():
-                self._say(f"    {escape(line)}")
+                self._say(f"    {_shown(line)}")
 
     def close(self) -> None:
         if self._status:
@@ -91,12 +103,12 @@ def print_checks(console: Console, results: Sequence[HostResult]) -> None:
     for result in results:
         if not result.checks:
             continue
-        table = Table(title=escape(f"verify {result.host}"), title_justify="left", box=None, pad_edge=True)
+        table = Table(title=_shown(f"verify {result.host}"), title_justify="left", box=None, pad_edge=True)
         table.add_column("check", no_wrap=True)
         table.add_column("result", no_wrap=True)
         table.add_column("what was found", overflow="fold")
         for check in result.checks:
-            table.add_row(check.id, f"[{_STYLE[check.status]}]{check.status}[/]", escape(check.detail))
+            table.add_row(check.id, f"[{_STYLE[check.status]}]{check.status}[/]", _shown(check.detail))
         console.print()
         console.print(table)
 
@@ -109,7 +121,7 @@ def print_summary(console: Console, results: Sequence[HostResult]) -> None:
         if result.checks:
             parts.append(_count_checks(result.checks))
         parts.append(f"{result.seconds:.1f} s")
-        console.print(f"{escape(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
+        console.print(f"{_shown(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
 
 def _sentence(result: HostResult) -> str:
@@ -132,9 +144,9 @@ def print_way_in(console: Console, host: SiteHost) -> None:
     """Where to go from here: the page, the token, and the configuration of an MCP client. The token is not in it."""
     settings = host.settings
     console.print()
-    console.print(f"Open   {url_of(settings)}lab", highlight=False, soft_wrap=True)
+    console.print(f"Open   {url_of(settings)}lab", highlight=False, soft_wrap=True, markup=False)
     if settings.auth == "token":
-        console.print(f"Token  {settings.paths.token}", highlight=False, soft_wrap=True)
+        console.print(f"Token  {settings.paths.token}", highlight=False, soft_wrap=True, markup=False)
         console.print("\nFor an MCP client, with the token in its environment:", highlight=False)
         command = f'export JUPYFLEET_TOKEN="$(cat {shlex.quote(str(settings.paths.token))})"'
         console.print(command, highlight=False, soft_wrap=True, markup=False)
@@ -187,8 +199,8 @@ def to_junit(results: Sequence[HostResult]) -> str:
                 suite, "testcase", classname=result.host, name=check.id, time=f"{check.seconds:.3f}"
             )
             if check.status == "failed":
-                ElementTree.SubElement(case, "failure", message=check.detail)
+                ElementTree.SubElement(case, "failure", message=_plain(check.detail))
             elif check.status == "skipped":
-                ElementTree.SubElement(case, "skipped", message=check.detail)
+                ElementTree.SubElement(case, "skipped", message=_plain(check.detail))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)

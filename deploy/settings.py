@@ -212,7 +212,11 @@ def read_settings(host: str, data: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: with every problem of this host.
     """
-    ours = {key.removeprefix(PREFIX): value for key, value in data.items() if key.startswith(PREFIX)}
+    ours = {
+        key.removeprefix(PREFIX): value
+        for key, value in data.items()
+        if isinstance(key, str) and key.startswith(PREFIX)
+    }
     try:
         return Settings.model_validate(ours)
     except ValidationError as error:

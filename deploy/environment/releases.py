@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,12 @@ class Release:
         """16 hexadecimal digits of what decides the content. Which uv installs it does not."""
         parts = [
             self.python,
-            *self.locks,
-            *sorted(self.extra),
-            *(wheel.name + wheel.sha256 for wheel in self.wheels),
-            self.extension.digest if self.extension else "",
+            self.locks,
+            sorted(self.extra),
+            [[wheel.name, wheel.sha256] for wheel in self.wheels],
+            self.extension.digest if self.extension else None,
         ]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def build_spec(self) -> dict[str, Any]:
         wheels = [wheel.build_spec() for wheel in self.wheels]

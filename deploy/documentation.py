@@ -1,0 +1,92 @@
+"""The parts of the documentation that are made from the code: ``make docs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from deploy.environment.profiles import PROFILES
+from deploy.paths import TEMPLATES
+from deploy.settings import PREFIX, Settings
+
+_DOCS = TEMPLATES.parent / "docs"
+
+
+def settings_page() -> str:
+    """``docs/settings.md``: every setting with its type, default and meaning, and what each profile holds."""
+    rows = [
+        f"| `{PREFIX}{name}` | {_type(field)} | {_default(name, field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    profiles = [
+        f"**{profile.name}** ({profile.meaning}): " + ", ".join(f"`{item}`" for item in profile.requirements)
+        for profile in PROFILES.values()
+    ]
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "<!-- Made by `make docs` from deploy/settings.py and deploy/environment/profiles.py. -->",
+            "",
+            "A setting is pyinfra host or group data: in the inventory beside the host, in `group_data/GROUP.py` beside",
+            "the inventory, or for one run with `--data KEY=VALUE`. All settings of all hosts are checked before any",
+            "host is touched; an unknown key or a bad value ends the run with exit code 2 and a sentence that names the",
+            "host, the key, the value and what would be right.",
+            "",
+            "| setting | type | default | meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+            "`inventories/local.py` sets the home, port and profile from `JUPYFLEET_HOME`, `JUPYFLEET_PORT` and",
+            "`JUPYFLEET_PROFILE`.",
+            "",
+            "## Profiles",
+            "",
+            "Versions and hashes are in `requirements/PROFILE.txt`; `make lock` resolves them anew.",
+            "The extension `jupyter_mcp` is built from this checkout and part of every profile.",
+            "",
+            "\n\n".join(profiles),
+            "",
+        ]
+    )
+
+
+def _type(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    choices = get_args(annotation)
+    if annotation is int:
+        low = next((rule.ge for rule in field.metadata if isinstance(rule, Ge)), None)
+        high = next((rule.le for rule in field.metadata if isinstance(rule, Le)), None)
+        return f"integer, {low} to {high}" if high is not None else f"integer, {low} or more"
+    if get_origin(annotation) is list:
+        return "list of text"
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " or ".join(f"`{choice!r}`" for choice in choices)
+    return "text or `None`" if type(None) in choices else "text"
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name == "workspace":
+        return "`workspace` in the home"
+    if field.default_factory is not None:
+        return "`[]`"
+    return "needed" if field.default is PydanticUndefined else f"`{field.default!r}`"
+
+
+def main() -> None:
+    """Write the pages."""
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is made, with its text."""
+    return {_DOCS / "settings.md": settings_page()}
+
+
+if __name__ == "__main__":
+    main()
