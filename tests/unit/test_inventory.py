@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -14,33 +15,71 @@ from deploy.inventory import InventoryError, SiteHost, load_site, parse_override
 from deploy.settings import SettingsError
 
 
+class Reader:
+    """`load_site` in a process of its own: pyinfra's reader patches the process that it is imported in."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            try:
+                self._serve(theirs.makefile("rwb"))
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._stream = ours.makefile("rwb")
+
+    @staticmethod
+    def _serve(stream: BinaryIO) -> None:
+        while True:
+            try:
+                request = pickle.load(stream)  # noqa: S301 - from our own parent.
+            except EOFError:
+                return
+            pickle.dump(Reader._answer(**request), stream)
+            stream.flush()
+
+    @staticmethod
+    def _answer(inventory: Path, limit: Sequence[str], overrides: dict[str, Any] | None) -> tuple[str, Any]:
+        try:
+            found = load_site(inventory, limit=limit, overrides=overrides)
+        except SettingsError as error:
+            return ("settings", error.problems)
+        except InventoryError as error:
+            return ("inventory", str(error))
+        except BaseException as error:
+            return ("bug", repr(error))
+        return ("hosts", [(host.name, host.settings) for host in found])
+
+    def ask(self, **request: Any) -> tuple[str, Any]:
+        pickle.dump(request, self._stream)
+        self._stream.flush()
+        answer: tuple[str, Any] = pickle.load(self._stream)  # noqa: S301 - from our own child.
+        return answer
+
+    def close(self) -> None:
+        self._stream.close()
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _reader() -> Iterator[None]:
+    reader = Reader()
+    _READERS.append(reader)
+    yield
+    _READERS.pop().close()
+
+
+_READERS: list[Reader] = []
+
+
 def load(
     inventory: Path, text: str | None = None, *, limit: Sequence[str] = (), overrides: dict[str, Any] | None = None
 ) -> list[SiteHost]:
-    """`load_site` in a child process: pyinfra's reader patches the process that it is imported in."""
     if text is not None:
         inventory.write_text(text)
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer: tuple[str, Any]
-        try:
-            answer = (
-                "hosts",
-                [(host.name, host.settings) for host in load_site(inventory, limit=limit, overrides=overrides)],
-            )
-        except SettingsError as error:
-            answer = ("settings", error.problems)
-        except InventoryError as error:
-            answer = ("inventory", str(error))
-        except BaseException as error:
-            answer = ("bug", repr(error))
-        os.write(send, pickle.dumps(answer))
-        os._exit(0)
-    os.close(send)
-    with os.fdopen(receive, "rb") as said:
-        kind, value = pickle.load(said)  # noqa: S301 - from our own child.
-    os.waitpid(child, 0)
+    kind, value = _READERS[0].ask(inventory=inventory, limit=limit, overrides=overrides)
     if kind == "hosts":
         return [SiteHost(name, {}, settings) for name, settings in value]
     raise {"settings": SettingsError, "inventory": InventoryError, "bug": AssertionError}[kind](value)
