@@ -1,5 +1,17 @@
-"""``python -m deploy`` is the program ``jupyfleet``."""
+"""``python -m deploy`` and the installed script: the program ``jupyfleet``."""
 
-from deploy.cli import main
+from __future__ import annotations
 
-main()
+import signal
+
+
+def main() -> None:
+    """Run the program. Ctrl-C while it is still being loaded ends it without a word, as there is nothing to say."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from deploy.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,12 +9,14 @@ from gevent import monkey
 monkey.patch_all()
 
 import logging  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from enum import StrEnum  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Annotated  # noqa: E402
 
+import gevent  # noqa: E402
 import typer  # noqa: E402
 from pyinfra.api.exceptions import PyinfraError  # noqa: E402
 from rich.markup import escape  # noqa: E402
@@ -24,7 +26,7 @@ from deploy.inventory import InventoryError, SiteHost, load_site, parse_override
 from deploy.runner import HostResult, run_site  # noqa: E402
 from deploy.settings import SettingsError  # noqa: E402
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -178,8 +180,14 @@ def _log(verbose: bool) -> None:
 
 def main() -> None:
     """Run the program; Ctrl-C says what to do next."""
+    # As an exception it would come up in whatever greenlet runs at that moment, and be printed there.
+    gevent.signal_handler(signal.SIGINT, _interrupt, gevent.getcurrent())
     try:
         app()
     except KeyboardInterrupt:
-        typer.echo("\njupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
-        sys.exit(130)
+        typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _interrupt(main_greenlet: gevent.Greenlet) -> None:
+    main_greenlet.throw(KeyboardInterrupt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ def run_site(
     """Deploy to every host at once, and verify those where that went well; results are in the order of the hosts."""
     # pyinfra keeps the current state in one place for all greenlets; with a state per host each needs its own.
     ctx_state.context._container = local()
+    # Its spinner would write over our own lines.
+    os.environ["PYINFRA_PROGRESS"] = "off"
     recorders = {host.name: _Recorder(host.name, watcher) for host in hosts}
     set_echo(functools.partial(_hand_on, recorders))
     pool = Pool(_PARALLEL)
