@@ -70,7 +70,15 @@ def test_every_setting_says_in_one_line_what_it_means() -> None:
 
 
 def test_keys_of_other_people_are_left_alone() -> None:
-    data: dict[Any, Any] = {"jupyter_home": HOME, 7: 8, None: 9, "ssh_user": "root", "_sudo": True, "jupyterhub_port": "x", "port": "not ours"}
+    data: dict[Any, Any] = {
+        "jupyter_home": HOME,
+        7: 8,
+        None: 9,
+        "ssh_user": "root",
+        "_sudo": True,
+        "jupyterhub_port": "x",
+        "port": "not ours",
+    }
     assert read_settings("lab1", data).port == 8888
 
 
