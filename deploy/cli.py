@@ -153,9 +153,10 @@ def _run(
             console.print(escape(about), highlight=False, soft_wrap=True)
     try:
         results = run_site(hosts, deploy, verify=verify, watcher=watcher)
-    except PyinfraError as error:
-        typer.echo(f"jupyfleet: {error}", err=True)
-        raise typer.Exit(EXIT_FAILED) from error
+    except KeyboardInterrupt:
+        watcher.close()
+        typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         watcher.close()
     if not as_json:
@@ -179,15 +180,7 @@ def _log(verbose: bool) -> None:
 
 
 def main() -> None:
-    """Run the program; Ctrl-C says what to do next."""
-    # As an exception it would come up in whatever greenlet runs at that moment, and be printed there.
-    gevent.signal_handler(signal.SIGINT, _interrupt, gevent.getcurrent())
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _interrupt(main_greenlet: gevent.Greenlet) -> None:
-    main_greenlet.throw(KeyboardInterrupt)
+    """Run the program."""
+    # As an exception Ctrl-C would come up in whatever greenlet runs at that moment, and be printed there.
+    gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
+    app()
