@@ -149,11 +149,12 @@ class Executions:
         execution.status = "running"
         execution.started_at = time.time()
         self._latest[execution.room_id, execution.cell_id] = execution
-        request = connection.execute(execution.code, execution.cell_id)
+        request = await connection.execute(execution.code, execution.cell_id)
         try:
             await self._collect(execution, request)
         finally:
             self._close_cell(execution, request)
+        request.late = lambda msg_type, content: self._write(execution, self._take(execution, msg_type, content))
         status, problem = _outcome(request)
         if request.failure is not None:
             self._kernels.told_of_loss(execution.room_id)
@@ -170,7 +171,7 @@ class Executions:
             for message in batch:
                 if message is not None:
                     operations += self._take(execution, *message)
-            if batch[-1] is None:
+            if None in batch:
                 if request.failure is not None:
                     operations += execution.area.take("error", _death_notice(request.failure))
                 self._write(execution, operations)

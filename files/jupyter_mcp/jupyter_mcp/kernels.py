@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = ["KernelConnection", "Kernels", "Request"]
 _POLL_SECONDS = 0.5
 _READY_SECONDS = 60.0
 _RESTART_SECONDS = 12.0
+_KEPT_REQUESTS = 100
 
 Message = dict[str, Any]
 Identity = tuple[Any, ...]
@@ -31,13 +32,15 @@ Identity = tuple[Any, ...]
 class Request:
     """One execute request on its way. `messages` yields (msg_type, content); None ends it.
 
-    `failure` says why it ended without the kernel having finished it.
+    `failure` says why it ended without the kernel having finished it. What the cell's threads print later goes to
+    `late`, when somebody has set it.
     """
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue()
         self.reply: dict[str, Any] | None = None
         self.failure: str | None = None
+        self.late: Callable[[str, dict[str, Any]], None] | None = None
         self._idle = False
         self._ended = False
 
@@ -46,8 +49,10 @@ class Request:
             if content.get("execution_state") == "idle":
                 self._idle = True
                 self._end_if_done()
-        else:
+        elif not self._ended:
             self.messages.put_nowait((msg_type, content))
+        elif self.late is not None:
+            self.late(msg_type, content)
 
     def take_reply(self, content: dict[str, Any]) -> None:
         self.reply = content
@@ -86,6 +91,8 @@ class KernelConnection:
         self._log = log
         self._client: Any = None
         self._requests: dict[str, Request] = {}
+        # Requests that have ended, for what their threads print later; the oldest go first.
+        self._past: OrderedDict[str, Request] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: asyncio.Task[None] | None = None
         self._heard: dict[str, asyncio.Event] = {}
@@ -107,7 +114,7 @@ class KernelConnection:
             message = self._client.session.msg("kernel_info_request", {})
             # An answer on IOPub proves that the subscription is through: no output will be missed.
             heard = self._heard[message["header"]["msg_id"]] = asyncio.Event()
-            self._client.shell_channel.send(message)
+            await self._send(message)
             try:
                 await asyncio.wait_for(heard.wait(), 1.0)
             except TimeoutError:
@@ -144,7 +151,15 @@ class KernelConnection:
     def usable(self) -> bool:
         return self._client is not None and not any(task.done() for task in self._tasks)
 
-    def execute(self, code: str, cell_id: str) -> Request:
+    async def _send(self, message: Message) -> None:
+        """Send on the shell channel.
+
+        The channel's own `send` writes past the asynchronous socket, which may swallow the one signal that a reply
+        has arrived: the reply is then read with the next one, or never.
+        """
+        await self._client.shell_channel.socket.send_multipart(self._client.session.serialize(message))
+
+    async def execute(self, code: str, cell_id: str) -> Request:
         """Send code to run; outputs arrive in the request that is returned."""
         content = {
             "code": code,
@@ -160,7 +175,7 @@ class KernelConnection:
         request = Request()
         self._requests[message["header"]["msg_id"]] = request
         self._identity = identity_of(self._manager)
-        self._client.shell_channel.send(message)
+        await self._send(message)
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
         return request
@@ -170,12 +185,15 @@ class KernelConnection:
         for request in self._requests.values():
             request.fail(reason)
         self._requests.clear()
+        self._past.clear()
 
     async def _watch(self) -> None:
         """While something runs, see within a second when the process goes."""
         while True:
             for msg_id in [msg_id for msg_id, request in self._requests.items() if request.ended]:
-                del self._requests[msg_id]
+                self._past[msg_id] = self._requests.pop(msg_id)
+            while len(self._past) > _KEPT_REQUESTS:
+                self._past.popitem(last=False)
             if not self._requests:
                 return
             if identity_of(self._manager) != self._identity:
@@ -186,8 +204,9 @@ class KernelConnection:
 
     async def _read(self, channel: Any, handle: Callable[[Message], None]) -> None:
         while True:
+            parts = await channel.socket.recv_multipart()
             try:
-                message = await channel.get_msg(timeout=None)
+                message = self._client.session.deserialize(self._client.session.feed_identities(parts)[1])
             except (ValueError, KeyError, TypeError) as error:
                 # A message that cannot be verified or parsed; the next one may be fine.
                 self._log.warning("jupyter_mcp: unreadable message of kernel %s: %s", self.kernel_id, error)
@@ -204,7 +223,7 @@ class KernelConnection:
         heard = self._heard.get(parent)
         if heard is not None:
             heard.set()
-        request = self._requests.get(parent)
+        request = self._requests.get(parent) or self._past.get(parent)
         if request is not None:
             request.take(message["header"]["msg_type"], message["content"])
 

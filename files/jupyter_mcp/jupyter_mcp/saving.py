@@ -151,7 +151,7 @@ class Saver:
             raise ChangedOnDisk(f"{message} Nothing was edited; call notebook_get and try again.")
 
     async def _take_over(self, path: str) -> str:
-        """Make the live document what is on disk; unsaved live work is kept in a file of its own. Says what happened."""
+        """Make the live document what is on disk, unsaved live work a file of its own; says what happened."""
         content = await self._store.content(path)
         state = await self._store.state(path)
         live = self._mirror.render()

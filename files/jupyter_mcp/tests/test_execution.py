@@ -343,3 +343,21 @@ def test_a_caller_that_leaves_does_not_stop_the_cell(live: LiveServer) -> None:
         time.sleep(0.1)
     assert outputs[0]["text"] == ["finished\n"]
     assert live.request("ping") == {}
+
+
+def test_what_threads_print_later_reaches_the_cell(live: LiveServer) -> None:
+    source = (
+        "import threading, time\n"
+        "def later():\n    time.sleep(1)\n    print('later', flush=True)\n"
+        "threading.Thread(target=later).start()\nprint('now')"
+    )
+    write_notebook(live.workspace / "threads.ipynb", "1", source)
+    live.call("cell_execute", path="threads.ipynb", index=0)
+    assert text(live.call("cell_execute", path="threads.ipynb", index=1)) == "now\n"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        cell = live.call("cell_get", path="threads.ipynb", index=1)
+        if "later" in json.dumps(cell["outputs"]):
+            break
+        time.sleep(0.1)
+    assert cell["outputs"][0]["text"] == "now\nlater\n"
