@@ -9,7 +9,7 @@ VENV_JUPYTER := .venv-jupyter
 RUN := $(VENV)/bin
 
 help: ## List these commands.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 20
 
 up: $(VENV)/ready ## Provision this machine (inventories/local.py) and verify it.
 	@$(RUN)/jupyfleet up $(INVENTORY)

@@ -18,12 +18,12 @@ from typing import Annotated  # noqa: E402
 
 import gevent  # noqa: E402
 import typer  # noqa: E402
-from pyinfra.api.exceptions import PyinfraError  # noqa: E402
 from rich.markup import escape  # noqa: E402
 
 from deploy import report, site  # noqa: E402
 from deploy.inventory import InventoryError, SiteHost, load_site, parse_override  # noqa: E402
-from deploy.runner import HostResult, run_site  # noqa: E402
+from deploy.results import HostResult  # noqa: E402
+from deploy.runner import Work, run_site  # noqa: E402
 from deploy.settings import SettingsError  # noqa: E402
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -81,6 +81,18 @@ def up(
     if not json and len(hosts) == 1 and results[0].is_good:
         report.print_way_in(report.console(), hosts[0])
     _exit(results)
+
+
+@app.command()
+def plan(
+    inventory: Inventory, limit: Limit = None, data: Data = None, json: Json = False, verbose: Verbose = False
+) -> None:
+    """Say what `up` would change on every host, with the differences of files, and change nothing.
+
+    Example: `jupyfleet plan inventories/local.py --data jupyter_profile=full`
+    """
+    hosts = _load(inventory, limit, data, verbose)
+    _exit(_run("plan", hosts, site.up, work=Work.PLAN, verify=False, as_json=json))
 
 
 @app.command()
@@ -142,6 +154,7 @@ def _run(
     *,
     verify: bool,
     as_json: bool,
+    work: Work = Work.APPLY,
     format: Format = Format.JSON,  # noqa: A002
 ) -> list[HostResult]:
     console = report.console()
@@ -152,7 +165,7 @@ def _run(
             about = f"{host.name}: profile {settings.profile}, port {settings.port}, home {settings.home}"
             console.print(escape(about), highlight=False, soft_wrap=True)
     try:
-        results = run_site(hosts, deploy, verify=verify, watcher=watcher)
+        results = run_site(hosts, deploy, work=work, verify=verify, watcher=watcher)
     except KeyboardInterrupt:
         watcher.close()
         typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)

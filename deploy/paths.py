@@ -77,7 +77,7 @@ class HostPaths:
 
     @property
     def lock(self) -> PurePosixPath:
-        """Held while a deploy changes this home."""
+        """Held while a deploy changes this home; that it is there tells that the home is jupyfleet's."""
         return self.home / ".jupyfleet.lock"
 
     def removable(self) -> list[PurePosixPath]:
@@ -90,6 +90,5 @@ class HostPaths:
             self.runtime,
             self.logs,
             self.tools,
-            self.home / "cache",
             self.lock,
         ]

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from deploy.checks import CheckResult, reachable_address
 from deploy.inventory import SiteHost
-from deploy.runner import HostResult, Step
+from deploy.results import HostResult, Step
 from deploy.settings import Settings
 
 #: Of the result document, so that readers can tell when its shape changes.
@@ -33,6 +33,7 @@ _STYLE = {
     "failed": "red",
     "skipped": "dim",
     "unreachable": "red",
+    "planned": "yellow",
 }
 
 
@@ -71,6 +72,8 @@ class ConsoleWatcher:
         detail = "" if step.state == "failed" else step.detail
         line = f"  {_shown(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{_shown(step.name)}"
         self._say(line + (f"  [dim]{_shown(detail)}[/]" if detail else ""))
+        for planned in step.plan:
+            self._say(f"    {_shown(planned)}")
 
     def finished(self, result: HostResult) -> None:
         if result.reason:
@@ -125,10 +128,11 @@ def print_summary(console: Console, results: Sequence[HostResult]) -> None:
 
 
 def _sentence(result: HostResult) -> str:
-    changed = sum(step.state == "changed" for step in result.steps)
-    return {"unchanged": "nothing changed", "changed": f"{changed} of {len(result.steps)} steps changed something"}.get(
-        result.state, result.state
-    )
+    if result.state not in ("changed", "planned"):
+        return "nothing changed" if result.state == "unchanged" else result.state
+    changed = sum(step.state == result.state for step in result.steps)
+    verb = "would change" if result.state == "planned" else "changed"
+    return f"{changed} of {len(result.steps)} steps {verb} something"
 
 
 def _count_checks(checks: Sequence[CheckResult]) -> str:

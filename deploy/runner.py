@@ -6,12 +6,11 @@ gevent must be patched before this module is imported (`deploy.cli` does): pyinf
 from __future__ import annotations
 
 import functools
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from enum import StrEnum
+from typing import Any
 
 from gevent.local import local
 from gevent.pool import Pool
@@ -25,140 +24,61 @@ from pyinfra.api.output import set_echo
 from pyinfra.api.state import BaseStateCallback, StateStage
 from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 
-from deploy.checks import CheckResult, probe_spec, results_of
+from deploy.checks import probe_spec, results_of
 from deploy.facts.hostscript import ask
 from deploy.inventory import SiteHost
-from jupyfleet_host.common import FAILURE, PROGRESS
-
-StepState = Literal["changed", "unchanged", "failed"]
-HostState = Literal["ok", "changed", "unchanged", "failed", "unreachable"]
+from deploy.recorder import Recorder
+from deploy.results import HostResult, Watcher
 
 #: How many hosts are worked on at once; each costs a connection and little else.
 _PARALLEL = 50
 
 
-@dataclass(frozen=True)
-class Step:
-    """One operation on one host: what became of it, in seconds, with its summary or the reason of its failure."""
+class Work(StrEnum):
+    """What a run does with a deploy."""
 
-    name: str
-    state: StepState
-    seconds: float
-    detail: str
-
-
-@dataclass
-class HostResult:
-    """What happened on one host. `reason` says why, when the state is failed or unreachable."""
-
-    host: str
-    state: HostState = "ok"
-    steps: list[Step] = field(default_factory=list)
-    checks: list[CheckResult] = field(default_factory=list)
-    reason: str = ""
-    seconds: float = 0.0
-
-    @property
-    def is_good(self) -> bool:
-        return self.state not in ("failed", "unreachable") and all(check.status != "failed" for check in self.checks)
-
-
-class Watcher(Protocol):
-    """Whoever wants to know what happens while it happens."""
-
-    def progress(self, host: str, text: str) -> None: ...
-
-    def step(self, host: str, step: Step) -> None: ...
-
-    def finished(self, result: HostResult) -> None: ...
+    APPLY = "apply"
+    PLAN = "plan"
 
 
 def run_site(
-    hosts: Sequence[SiteHost], deploy: Callable[[], object] | None, *, verify: bool, watcher: Watcher
+    hosts: Sequence[SiteHost],
+    deploy: Callable[[], object] | None,
+    *,
+    work: Work = Work.APPLY,
+    verify: bool,
+    watcher: Watcher,
 ) -> list[HostResult]:
-    """Deploy to every host at once, and verify those where that went well; results are in the order of the hosts."""
+    """Deploy to every host at once, and verify those where that went well; results are in the order of the hosts.
+
+    With `Work.PLAN` every host is only asked what the deploy would do.
+    """
     # pyinfra keeps the current state in one place for all greenlets; with a state per host each needs its own.
     ctx_state.context._container = local()
     # Its spinner would write over our own lines.
     os.environ["PYINFRA_PROGRESS"] = "off"
-    recorders = {host.name: _Recorder(host.name, watcher) for host in hosts}
+    recorders = {host.name: Recorder(host.name, watcher) for host in hosts}
     set_echo(functools.partial(_hand_on, recorders))
     pool = Pool(_PARALLEL)
-    greenlets = [pool.spawn(_run_host, host, deploy, verify, recorders[host.name], watcher) for host in hosts]
+    greenlets = [pool.spawn(_run_host, host, deploy, work, verify, recorders[host.name], watcher) for host in hosts]
     pool.join()
     return [greenlet.get() for greenlet in greenlets]
 
 
-class _Recorder(BaseStateCallback):
-    """Turns pyinfra's callbacks, and what commands print, into the steps of one host."""
-
-    def __init__(self, host: str, watcher: Watcher) -> None:
-        self.steps: list[Step] = []
-        self._host = host
-        self._watcher = watcher
-        self._started = 0.0
-        self._said: list[str] = []
-
-    def hear(self, line: str) -> None:
-        """Take one line that a command of the current operation printed."""
-        if line.startswith(PROGRESS):
-            self._watcher.progress(self._host, line.removeprefix(PROGRESS))
-        else:
-            self._said.append(line)
-
-    def operation_host_start(self, state: State, host: Host, op_hash: str) -> None:  # type: ignore[override]
-        self._started = time.monotonic()
-        self._said = []
-        self._watcher.progress(self._host, _operation_name(state, op_hash).lower())
-
-    def operation_host_success(self, state: State, host: Host, op_hash: str, retry_count: int = 0) -> None:  # type: ignore[override]
-        # An operation that yields no command changed nothing; each of ours prints its result when it did.
-        self._add(state, op_hash, "changed" if self._said else "unchanged", summary_of(self._said))
-
-    def operation_host_error(  # type: ignore[override]
-        self, state: State, host: Host, op_hash: str, retry_count: int = 0, max_retries: int = 0
-    ) -> None:
-        self._add(state, op_hash, "failed", reason_of(self._said))
-
-    def _add(self, state: State, op_hash: str, became: StepState, detail: str) -> None:
-        seconds = time.monotonic() - self._started
-        step = Step(_operation_name(state, op_hash), became, seconds, detail)
-        self.steps.append(step)
-        self._watcher.step(self._host, step)
-
-
-def _operation_name(state: State, op_hash: str) -> str:
-    [name, *_] = state.get_op_meta(op_hash).names
-    return str(name).rpartition(" | ")[2]
-
-
-def _hand_on(recorders: Mapping[str, _Recorder], message: str = "", **_options: Any) -> None:
+def _hand_on(recorders: Mapping[str, Recorder], message: str = "", **_options: Any) -> None:
     """pyinfra prints every line of a command behind the name of its host."""
     name, _, line = message.removeprefix("[").partition("] ")
     if name in recorders:
         recorders[name].hear(line.strip())
 
 
-def summary_of(said: Sequence[str]) -> str:
-    """What a host script that succeeded says of its work, if anything."""
-    for line in reversed(said):
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(answer, dict) and isinstance(answer.get("result"), dict):
-            return str(answer["result"].get("summary", ""))
-    return ""
-
-
-def reason_of(said: Sequence[str]) -> str:
-    """Why a command failed: the reason that a host script gives, or else the end of what was printed."""
-    reasons = [line.removeprefix(FAILURE) for line in said if line.startswith(FAILURE)]
-    return "\n".join(reasons or said[-10:]) or "it failed and said nothing"
-
-
 def _run_host(
-    site_host: SiteHost, deploy: Callable[[], object] | None, verify: bool, recorder: _Recorder, watcher: Watcher
+    site_host: SiteHost,
+    deploy: Callable[[], object] | None,
+    work: Work,
+    verify: bool,
+    recorder: Recorder,
+    watcher: Watcher,
 ) -> HostResult:
     started = time.monotonic()
     result = HostResult(site_host.name, steps=recorder.steps)
@@ -172,9 +92,8 @@ def _run_host(
             if deploy is not None:
                 add_deploy(state, deploy)
                 state.set_stage(StateStage.Execute)
-                # 'serial' is over the hosts of one state, and keeps the operations in this greenlet with its state.
-                run_ops(state, serial=True)
-                result.state = "changed" if any(step.state == "changed" for step in result.steps) else "unchanged"
+                _work(state, work, recorder)
+                result.state = next((step.state for step in result.steps if step.state != "unchanged"), "unchanged")
             if verify:
                 watcher.progress(result.host, "verifying")
                 with ctx_host.use(inventory.get_host(site_host.name)):
@@ -194,6 +113,23 @@ def _run_host(
     result.seconds = time.monotonic() - started
     watcher.finished(result)
     return result
+
+
+def _work(state: State, work: Work, recorder: Recorder) -> None:
+    """Run the operations of a state, or only ask them.
+
+    Raises:
+        PyinfraError: one of them failed, or would.
+    """
+    if work is Work.APPLY:
+        # 'serial' is over the hosts of one state, and keeps the operations in this greenlet with its state.
+        run_ops(state, serial=True)
+        return
+    [host] = state.inventory
+    with ctx_host.use(host):
+        recorder.plan(state, host)
+    if any(step.state == "failed" for step in recorder.steps):
+        raise PyinfraError("the host refuses")
 
 
 class _UnreachableError(Exception):

@@ -75,6 +75,12 @@ def _program(value: str) -> str:
         raise ValueError("must be a program's name or absolute path, such as python3.12 or /usr/bin/python3") from error
 
 
+def _executable(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path, such as /usr/bin/uv")
+    return value
+
+
 def _spacy_model(value: str) -> str:
     location, _, digest = value.partition("#sha256=")
     name = location.rsplit("/", 1)[-1]
@@ -127,7 +133,7 @@ class Settings(BaseModel):
     python: Annotated[str, AfterValidator(_program)] = Field(
         "python3", description="The host's Python (3.11 or newer) that environments are made from."
     )
-    uv: AbsolutePath | None = Field(
+    uv: Annotated[str, AfterValidator(_executable)] | None = Field(
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
     )
     keep_releases: int = Field(3, ge=1, le=100, description="How many environments to keep, the active one among them.")

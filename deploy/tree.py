@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -80,6 +81,16 @@ class Tree:
             if isinstance(entry, File) and entry.path.is_relative_to(below):
                 total.update(f"{entry.path}\0{entry.mode:o}\0".encode() + hashlib.sha256(entry.content).digest())
         return total.hexdigest()
+
+    def plan(self, change: Mapping[str, Any]) -> list[str]:
+        """What one change of `jupyfleet_host.tree.compare` means: a sentence, and a diff where a file changes."""
+        entry = self._entries[PurePosixPath(change["path"])]
+        lines = [f"{entry.path} {change['why']}"]
+        if isinstance(entry, File) and change.get("old") is not None:
+            new = entry.content.decode(errors="replace").splitlines()
+            diff = difflib.unified_diff(change["old"].splitlines(), new, "on the host", "wanted", lineterm="")
+            lines += [f"  {line}" for line in diff]
+        return lines
 
     def described(self, only: Collection[str] | None = None, *, content: bool = False) -> list[dict[str, Any]]:
         """The entries as `jupyfleet_host.tree` takes them: all or `only` some paths, with or without content."""

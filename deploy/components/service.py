@@ -23,10 +23,12 @@ class Service(Component):
         super().__init__(settings)
         release = supervisor_of(settings)
         self._release = release
+        #: What a running server was started from; the files decide, so they are known once these are configured.
+        self._marks: dict[str, str] = {}
         self._supervisor = self.paths.tools / f"supervisor-{release.identifier}"
         conf = self.render("supervisord.conf.j2", identifier="")
         #: Of the running supervisord: it differs when its files do, which supervisord itself would not notice.
-        self._identifier = "jupyfleet-" + hashlib.sha256(conf + release.identifier.encode()).hexdigest()[:16]
+        self._identifier = "jupyfleet-" + _digest(conf, release.identifier.encode())
 
     def install(self) -> None:
         environment.installed(
@@ -45,18 +47,24 @@ class Service(Component):
                 0o600,
             )
         )
-        values = {
-            "program": PROGRAM,
-            "release": release_of(self.settings).identifier,
-            "configuration": tree.digest(self.paths.jupyter_config),
+        self._marks = {
+            "JUPYFLEET_RELEASE": release_of(self.settings).identifier,
+            "JUPYFLEET_CONFIGURATION": _digest(self._program_file({}), tree.digest(self.paths.jupyter_config).encode()),
         }
         conf = self.render("supervisord.conf.j2", identifier=self._identifier)
         tree.add(
             Directory(self.paths.supervisor, 0o700),
             File(self.paths.supervisor / "supervisord.conf", conf, 0o600),
             Directory(self.paths.supervisor / "programs", 0o700),
-            File(self.paths.supervisor / "programs/jupyter.ini", self.render("jupyter.ini.j2", **values), 0o600),
+            File(
+                self.paths.supervisor / "programs/jupyter.ini",
+                self._program_file(self._marks),
+                0o600,
+            ),
         )
+
+    def _program_file(self, marks: dict[str, str]) -> bytes:
+        return self.render("jupyter.ini.j2", program=PROGRAM, marks=marks)
 
     def activate(self) -> None:
         service.running(name="Service", spec=self._spec())
@@ -75,6 +83,11 @@ class Service(Component):
             "start": [str(self._supervisor / "bin/supervisord"), "--configuration", str(conf)],
             "log": str(self.paths.logs / "supervisord.log"),
             "program_log": str(self.paths.logs / "jupyter.log"),
+            "marks": self._marks,
             "token_file": str(self.paths.token) if self.settings.auth == "token" else None,
             "wait": _PATIENCE,
         }
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

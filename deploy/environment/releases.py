@@ -62,6 +62,11 @@ class Release:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
+    @property
+    def count(self) -> int:
+        """How many packages the locks name, those for other platforms among them."""
+        return sum(lock.count("==") for lock in self.locks) + len(self.extra) + len(self.wheels) + bool(self.extension)
+
     def build_spec(self) -> dict[str, Any]:
         wheels = [wheel.build_spec() for wheel in self.wheels]
         if self.extension:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pyinfra import host
@@ -127,9 +128,17 @@ def ask(module: str, function: str, spec: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def tell(module: str, function: str, spec: dict[str, Any]) -> StringCommand:
+class HostCommand(StringCommand):
+    """A command that changes the host, and what it is going to do, line by line, for whoever wants to know first."""
+
+    def __init__(self, *bits: Any, plan: Sequence[str], **arguments: Any) -> None:
+        super().__init__(*bits, **arguments)
+        self.plan = tuple(plan)
+
+
+def tell(module: str, function: str, spec: dict[str, Any], *, plan: Sequence[str]) -> HostCommand:
     """The command that runs a function that changes the host; it fails with the host's reason on standard error."""
-    return StringCommand(*_python(module, function), _stdin=source(module, function, spec))
+    return HostCommand(*_python(module, function), plan=plan, _stdin=source(module, function, spec))
 
 
 def _python(module: str, function: str) -> tuple[str, ...]:

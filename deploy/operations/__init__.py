@@ -23,11 +23,14 @@ def host_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
         try:
             yield from function(*args, **kwargs)
         except HostScriptError as error:
-            yield refusal(str(error))
+            yield Refusal(str(error))
 
     return operation()(guarded)
 
 
-def refusal(reason: str) -> StringCommand:
+class Refusal(StringCommand):
     """A command that fails with a reason. pyinfra ends a whole run at an exception, but a host at a failed command."""
-    return StringCommand("printf", "'%s\\n'", QuoteString(reason), ">&2;", "exit 1")
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("printf", "'%s\\n'", QuoteString(reason), ">&2;", "exit 1")
+        self.reason = reason

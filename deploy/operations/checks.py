@@ -6,7 +6,7 @@ from pyinfra import host, logger
 
 from deploy.checks import probe_spec, results_of
 from deploy.facts.hostscript import ask
-from deploy.operations import Commands, host_operation, refusal
+from deploy.operations import Commands, Refusal, host_operation
 from deploy.settings import Settings
 
 
@@ -18,6 +18,6 @@ def pass_all(settings: Settings) -> Commands:
         logger.info(f"{host.print_prefix}{result.status:<8}{result.id}: {result.detail}")
     failed = [result for result in results if result.status == "failed"]
     if failed:
-        yield refusal("\n".join(f"{result.id}: {result.detail}" for result in failed))
+        yield Refusal("\n".join(f"{result.id}: {result.detail}" for result in failed))
     else:
         host.noop("every check passed")

@@ -10,6 +10,7 @@ from deploy.environment.releases import Release
 from deploy.facts.hostscript import ask, tell
 from deploy.operations import Commands, host_operation
 from deploy.paths import HostPaths
+from jupyfleet_host.common import plural
 
 
 @host_operation
@@ -31,6 +32,7 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
             "path": path,
             "link": str(link) if link else None,
         },
+        plan=[f"install {plural(release.count, 'package', 'packages')} into {path}"],
     )
 
 
@@ -42,4 +44,7 @@ def active(paths: HostPaths, directory: PurePosixPath, keep: int) -> Commands:
     if state["active"] == path and state["stamped"][path]:
         host.noop(f"{path} is active")
         return
-    yield tell("environment", "activate", {"lock_file": str(paths.lock), "path": path, "link": link, "keep": keep})
+    spec = {"lock_file": str(paths.lock), "path": path, "link": link, "keep": keep}
+    yield tell(
+        "environment", "activate", spec, plan=[f"point {link} at {path}, instead of {state['active'] or 'nothing'}"]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 
 from deploy.facts.hostscript import ask
-from deploy.operations import Commands, host_operation, refusal
+from deploy.operations import Commands, Refusal, host_operation
 from deploy.settings import Settings
 
 
@@ -13,8 +13,9 @@ from deploy.settings import Settings
 def passed(settings: Settings) -> Commands:
     """Refuse a host whose Python, directories or port do not allow the deploy."""
     names = {"home", "workspace", "bind", "port", "python"}
-    report = ask("preflight", "check", settings.model_dump(include=names))
+    spec = settings.model_dump(include=names) | {"lock_file": str(settings.paths.lock)}
+    report = ask("preflight", "check", spec)
     if report["problems"]:
-        yield refusal("\n".join(report["problems"]))
+        yield Refusal("\n".join(report["problems"]))
     else:
         host.noop(f"Python {report['python']} on {report['machine']}")

@@ -14,7 +14,8 @@ def removed(settings: Settings) -> Commands:
     """Remove all that a deploy made below the home."""
     paths = [str(path) for path in settings.paths.removable()]
     spec = {"home": settings.home, "workspace": settings.workspace, "paths": paths}
-    if ask("removal", "look", spec)["present"]:
-        yield tell("removal", "remove", spec)
+    present = ask("removal", "look", spec)["present"]
+    if present:
+        yield tell("removal", "remove", spec, plan=[f"remove {path}" for path in present])
     else:
         host.noop("nothing is there")

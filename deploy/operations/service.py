@@ -16,8 +16,9 @@ def running(spec: dict[str, Any]) -> Commands:
 
     `spec` is that of `jupyfleet_host.service.ensure`.
     """
-    if ask("service", "state", spec)["actions"]:
-        yield tell("service", "ensure", spec)
+    actions = ask("service", "state", spec)["actions"]
+    if actions:
+        yield tell("service", "ensure", spec, plan=actions)
     else:
         host.noop(f"{spec['program']} is RUNNING")
 
@@ -25,7 +26,8 @@ def running(spec: dict[str, Any]) -> Commands:
 @host_operation
 def stopped(spec: dict[str, Any]) -> Commands:
     """End supervisord and every process of the site. `spec` is that of `jupyfleet_host.service.stop`."""
-    if ask("service", "processes_of_site", spec)["pids"]:
-        yield tell("service", "stop", spec)
+    pids = ask("service", "processes_of_site", spec)["pids"]
+    if pids:
+        yield tell("service", "stop", spec, plan=[f"end {len(pids)} processes of the site"])
     else:
         host.noop("nothing runs")

@@ -14,6 +14,9 @@ def in_place(tree: Tree) -> Commands:
     """Bring every directory, file and secret of a tree into its wanted state; only what differs is sent."""
     changes = ask("tree", "compare", {"entries": tree.described()})["changes"]
     if changes:
-        yield tell("tree", "apply", {"entries": tree.described({change["path"] for change in changes}, content=True)})
+        entries = tree.described({change["path"] for change in changes}, content=True)
+        yield tell(
+            "tree", "apply", {"entries": entries}, plan=[line for change in changes for line in tree.plan(change)]
+        )
     else:
         host.noop(f"{len(tree)} entries are as wanted")

@@ -22,6 +22,11 @@ class HostError(Exception):
     """A reason to stop that a person can act on; its text is the whole message."""
 
 
+def plural(number: int, singular: str, plural: str) -> str:
+    """A number and its noun."""
+    return f"{number} {singular if number == 1 else plural}"
+
+
 def progress(text: str) -> None:
     """Say what is being done, for whoever watches."""
     print(f"{PROGRESS}{text}", file=sys.stderr, flush=True)

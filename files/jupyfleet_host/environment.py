@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host.common import HostError, Result, Spec, progress, run
+from jupyfleet_host.common import HostError, Result, Spec, plural, progress, run
 from jupyfleet_host.package_index import environment_for_uv
 
 STAMP = "jupyfleet-release.json"
@@ -62,7 +62,10 @@ def build(spec: Spec) -> Result:
         if not is_complete(path):
             _install(spec, path, lock)
     packages = len(list(path.glob("lib/python3*/site-packages/*.dist-info")))
-    return {"packages": packages, "summary": f"{packages} packages in {time.monotonic() - started:.1f} s"}
+    return {
+        "packages": packages,
+        "summary": f"{plural(packages, 'package', 'packages')} in {time.monotonic() - started:.1f} s",
+    }
 
 
 def activate(spec: Spec) -> Result:
@@ -73,20 +76,23 @@ def activate(spec: Spec) -> Result:
             raise HostError(f"{path} is not complete, so it was not made active. Run up again.")
         if link.exists() and not link.is_symlink():
             raise HostError(f"{link} is in the way: it is no link of jupyfleet's. Move it away.")
+        before = path.parent / link.resolve().name
         if not _leads_to(link, path):
             link.parent.mkdir(parents=True, exist_ok=True)
             beside = link.with_name(f".{link.name}.jupyfleet-new")
             beside.unlink(missing_ok=True)
             beside.symlink_to(os.path.relpath(path.resolve(), link.parent.resolve()))
             beside.rename(link)
-        removed = _prune(path.parent, path, spec["keep"])
+        # The server still runs from the one before: that goes at the next switch.
+        removed = _prune(path.parent, {path, before}, spec["keep"])
     return {"removed": removed, "summary": f"{path.name}, {len(removed)} old removed" if removed else path.name}
 
 
-def _prune(releases: Path, active: Path, keep: int) -> list[str]:
-    others = [found for found in releases.iterdir() if found.is_dir() and not found.is_symlink() and found != active]
+def _prune(releases: Path, in_use: set[Path], keep: int) -> list[str]:
+    found = [path for path in releases.iterdir() if path.is_dir() and not path.is_symlink()]
+    others = [path for path in found if path not in in_use]
     complete = sorted((other for other in others if is_complete(other)), key=_built_at, reverse=True)
-    kept = set(complete[: keep - 1])
+    kept = set(complete[: max(0, keep - (len(found) - len(others)))])
     removed = [other for other in others if other not in kept]
     for other in removed:
         (other / STAMP).unlink(missing_ok=True)  # First, so that half a removal is never taken for a whole release.
@@ -203,9 +209,12 @@ def _install(spec: Spec, path: Path, lock: int) -> None:
 
 
 def _is_in_use(spec: Spec, path: Path) -> bool:
-    """Whether this very environment is the active one: then it is repaired under the running server, not removed."""
-    link = Path(spec["link"]) if spec.get("link") else None
-    return link is not None and _leads_to(link, path) and (path / "bin/python").exists()
+    """Whether something may run from this very environment: then it is repaired over itself, not removed.
+
+    The active one is; one that was finished once may be, too, such as supervisord's, to which no link leads.
+    """
+    is_active = bool(spec.get("link")) and _leads_to(Path(spec["link"]), path)
+    return (is_active or (path / STAMP).exists()) and (path / "bin/python").exists()
 
 
 def _write_locks(spec: Spec, scratch: Path, uv: _Uv) -> list[Path]:

@@ -20,12 +20,13 @@ OLDEST_PYTHON = (3, 11)
 def check(spec: Spec) -> Result:
     """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64"}``.
 
-    The spec has `home`, `workspace`, `bind`, `port` and `python`.
+    The spec has `home`, `workspace`, `bind`, `port`, `python` and `lock_file`, which every home of ours has.
     """
     python = _python_version(spec["python"])
     problems = [
         _python_problem(spec["python"], python),
         _directory_problem("home", "jupyter_home", Path(spec["home"])),
+        _stranger_problem(Path(spec["home"]), Path(spec["workspace"]), Path(spec["lock_file"])),
         _directory_problem("workspace", "jupyter_workspace", Path(spec["workspace"])),
         _port_problem(spec["bind"], spec["port"], spec["home"]),
     ]
@@ -81,6 +82,19 @@ def _can_be_seen(path: Path, *, follow: bool = True) -> bool:
     except OSError:
         return False
     return True
+
+
+def _stranger_problem(home: Path, workspace: Path, lock_file: Path) -> str | None:
+    """A directory that holds other people's things is not taken over: `down` would remove what has our names."""
+    try:
+        if lock_file.exists() or not home.is_dir():
+            return None
+        strangers = sorted(entry.name for entry in home.iterdir() if entry != workspace and entry.name != "workspace")
+    except OSError:
+        return None  # Said by the check of the directory itself.
+    if not strangers:
+        return None
+    return f"the home {home} holds {strangers[0]} and was not made by jupyfleet. Set jupyter_home to a new directory."
 
 
 def _user() -> str:

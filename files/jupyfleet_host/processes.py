@@ -42,11 +42,13 @@ def of_site(home: str) -> list[int]:
 
 def site_of(pid: int) -> str | None:
     """The home of the site that a process belongs to."""
-    for variable in _read(PROC / str(pid) / "environ").split(b"\0"):
-        name, _, value = variable.partition(b"=")
-        if name == MARK.encode():
-            return value.decode(errors="replace")
-    return None
+    return environment_of(pid).get(MARK)
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The variables that a process was started with; none where they may not be seen."""
+    text = _read(PROC / str(pid) / "environ").decode(errors="replace")
+    return {name: value for name, _, value in (variable.partition("=") for variable in text.split("\0")) if name}
 
 
 def name_of(pid: int) -> str:

@@ -27,7 +27,8 @@ _KEPT_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_P
 def state(spec: Spec) -> Result:
     """Say what `ensure` would do: ``{"actions": [sentence, …]}``.
 
-    The spec has `socket`, `program`, `identifier` and `token_file` (see `ensure`).
+    The spec has `socket`, `program`, `identifier` and `token_file` (see `ensure`), and `marks`: the variables that tell
+    by their values what a running program was started from.
     """
     supervisor = _connect(spec["socket"])
     if supervisor is None:
@@ -41,6 +42,9 @@ def state(spec: Spec) -> Result:
     info = _program(supervisor, spec["program"])
     if not actions and info.get("statename") != "RUNNING":
         actions.append(f"start {spec['program']}")
+    elif not actions and _has_old_marks(info, spec["marks"]):
+        # Its file says so only once it has been laid down: this is for a plan.
+        actions.append(f"restart {spec['program']}, whose release or configuration changed")
     elif not actions and _has_old_token(info, spec["token_file"]):
         actions.append(f"restart {spec['program']}, whose token changed")
     return {"actions": actions}
@@ -168,6 +172,11 @@ def _program(supervisor: Any, name: str) -> dict[str, Any]:
         return dict(supervisor.supervisor.getProcessInfo(name))
     except xmlrpc.client.Fault:
         return {}
+
+
+def _has_old_marks(info: Mapping[str, Any], marks: Mapping[str, str]) -> bool:
+    found = processes.environment_of(int(info["pid"]))
+    return any(found.get(name, value) != value for name, value in marks.items())
 
 
 def _has_old_token(info: dict[str, Any], token_file: str | None) -> bool:

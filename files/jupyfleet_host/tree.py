@@ -20,22 +20,34 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host.common import HostError, Result, Spec
+from jupyfleet_host.common import HostError, Result, Spec, plural
 
 Entry = dict[str, Any]
 
 #: How the name of a file ends that is being written, and is to be renamed.
 _BESIDE = ".jupyfleet-new"
+#: Bytes of a file whose old text is worth showing.
+_MOST_SHOWN = 100_000
 
 
 def compare(spec: Spec) -> Result:
-    """Say what differs: ``{"changes": [{"path", "kind", "why"}, …]}``, in the order of the entries."""
+    """Say what differs: ``{"changes": [{"path", "kind", "why", "old"}, …]}``, in the order of the entries.
+
+    `old` is the text of a file that has other content than it should, so that a plan can show what would change.
+    """
     changes = []
     for entry in spec["entries"]:
         why = _difference(entry)
         if why:
-            changes.append({"path": entry["path"], "kind": entry["kind"], "why": why})
+            changes.append({"path": entry["path"], "kind": entry["kind"], "why": why, "old": _old_text(entry)})
     return {"changes": changes}
+
+
+def _old_text(entry: Entry) -> str | None:
+    path = Path(entry["path"])
+    if entry["kind"] != "file" or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_SHOWN:
+        return None
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def apply(spec: Spec) -> Result:
@@ -47,11 +59,7 @@ def apply(spec: Spec) -> Result:
         if not Path(entry["path"]).exists() if entry.get("seed") else _difference(entry):
             _put(entry, contents.get(entry["path"], b""))
             changed.append(entry["path"])
-    return {"changed": changed, "summary": _count(len(changed))}
-
-
-def _count(number: int) -> str:
-    return "1 file or directory" if number == 1 else f"{number} files and directories"
+    return {"changed": changed, "summary": plural(len(changed), "file or directory", "files and directories")}
 
 
 def _difference(entry: Entry) -> str | None:

@@ -30,6 +30,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_plan_says_what_would_happen_and_touches_nothing(site: LocalSite) -> None:
+    done = site.run("plan")
+    assert done.returncode == 0, done.stdout
+    assert f"{site.token_file} is new" in done.stdout
+    assert "start jupyter" in done.stdout
+    assert not site.home.exists()
+
+
 def test_one_command_makes_a_verified_site(site: LocalSite) -> None:
     done = site.run("up")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,6 +94,15 @@ def test_a_second_run_changes_nothing_and_says_so(site: LocalSite) -> None:
     assert "changed  " not in done.stdout.replace("unchanged", "")
     assert _inodes(site.home) == before
     assert site.server_pid() == pid
+
+
+def test_a_plan_of_a_finished_site_is_empty_and_of_a_changed_one_shows_the_difference(site: LocalSite) -> None:
+    assert "nothing changed" in site.run("plan").stdout
+    done = site.run("plan", jupyter_base_url="/lab1/")
+    assert "-c.ServerApp.base_url = '/'" in done.stdout
+    assert "+c.ServerApp.base_url = '/lab1/'" in done.stdout
+    assert "restart jupyter, whose release or configuration changed" in done.stdout
+    assert "nothing changed" in site.run("plan").stdout
 
 
 def test_stock_pyinfra_deploys_and_verifies_the_same_site(site: LocalSite) -> None:

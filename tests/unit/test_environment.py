@@ -123,7 +123,7 @@ def test_an_environment_is_built_from_its_lock_and_works(spec: Spec) -> None:
     assert not is_complete(path)
     answer = build(spec)
     assert answer["packages"] == 1
-    assert answer["summary"].startswith("1 packages in ")
+    assert answer["summary"].startswith("1 package in ")
     assert is_complete(path)
     done = subprocess.run([path / "bin/supervisord"], capture_output=True, text=True, check=True)
     assert done.stdout == "supervisor 1.0\n"

@@ -26,6 +26,7 @@ def spec(top: Path, **changes: Any) -> dict[str, Any]:
     return {
         "home": str(top / "home"),
         "workspace": str(top / "home/workspace"),
+        "lock_file": str(top / "home/.jupyfleet.lock"),
         "bind": "127.0.0.1",
         "port": free_port(),
         "python": sys.executable,
@@ -329,3 +330,19 @@ def test_what_answers_like_no_python_does_not_run(tmp_path: Path, script: str) -
 def test_a_python_that_is_not_there_is_asked_for(tmp_path: Path, python: str) -> None:
     [sentence] = problems(tmp_path, python=python)
     assert sentence.startswith(f"{python} does not run on this host")
+
+
+def test_a_home_that_is_somebodys_is_not_taken_over(tmp_path: Path) -> None:
+    asked = spec(tmp_path)
+    (tmp_path / "home/tools").mkdir(parents=True)
+    [problem] = preflight.check(asked)["problems"]
+    assert "holds tools and was not made by jupyfleet" in problem
+
+
+def test_a_home_that_jupyfleet_made_or_that_holds_only_a_workspace_is_used(tmp_path: Path) -> None:
+    asked = spec(tmp_path)
+    (tmp_path / "home/workspace").mkdir(parents=True)
+    assert preflight.check(asked)["problems"] == []
+    (tmp_path / "home/tools").mkdir()
+    Path(asked["lock_file"]).touch()
+    assert preflight.check(asked)["problems"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_only_the_workspace_stays(home: Path) -> None:
     make_site(settings)
     present = removal.look(spec_of(settings))["present"]
     assert removal.remove(spec_of(settings))["removed"] == present
-    assert len(present) == len(settings.paths.removable()) - 1, "all but a cache, which was never made"
+    assert len(present) == len(settings.paths.removable())
     assert names_below(home) == {"workspace", "workspace/mine.ipynb"}
 
 
@@ -105,11 +106,12 @@ def test_a_link_is_removed_and_not_what_it_leads_to(home: Path, tmp_path: Path) 
     make_site(settings)
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk/precious").touch()
-    (home / "cache").symlink_to(tmp_path / "disk")
+    shutil.rmtree(home / "log")
+    (home / "log").symlink_to(tmp_path / "disk")
     (home / "releases/linked").symlink_to(tmp_path / "disk")
     removal.remove(spec_of(settings))
     assert (tmp_path / "disk/precious").exists()
-    assert not (home / "cache").is_symlink()
+    assert not (home / "log").is_symlink()
 
 
 def test_a_dangling_link_and_a_socket_are_seen_and_removed() -> None:

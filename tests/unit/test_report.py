@@ -14,7 +14,8 @@ from rich.console import Console
 from deploy import report
 from deploy.checks import CheckResult, results_of
 from deploy.inventory import SiteHost
-from deploy.runner import HostResult, Step, reason_of, summary_of
+from deploy.recorder import reason_of, summary_of
+from deploy.results import HostResult, Step
 from deploy.settings import read_settings
 
 NASTY = [
@@ -99,7 +100,8 @@ def test_the_json_document_has_every_field_that_readers_lean_on() -> None:
     assert document["command"] == "up"
     [host] = document["hosts"]
     assert set(host) >= {"host", "state", "steps", "checks", "reason", "seconds"}
-    assert host["steps"][0] == {"name": "Files", "state": "changed", "seconds": 0.5, "detail": "3 files"}
+    step = {"name": "Files", "state": "changed", "seconds": 0.5, "detail": "3 files", "plan": []}
+    assert host["steps"][0] == step
     assert host["checks"] == [{"id": "jupyter-api", "status": "failed", "detail": "GET /api is 500", "seconds": 0.2}]
     assert host["reason"] == "why"
 

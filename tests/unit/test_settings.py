@@ -174,10 +174,12 @@ def test_a_number_that_is_too_small_is_told_the_smallest(name: str) -> None:
     assert refusal_of(**{name: 0}) == (f"lab1: jupyter_{name}: 0 is wrong: input should be greater than or equal to 1.")
 
 
-@pytest.mark.parametrize("name", ["home", "workspace", "uv"])
-def test_a_relative_path_is_refused_in_one_sentence(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "example"), [("home", "/srv/notebooks"), ("workspace", "/srv/notebooks"), ("uv", "/usr/bin/uv")]
+)
+def test_a_relative_path_is_refused_in_one_sentence(name: str, example: str) -> None:
     assert refusal_of(**{name: "notebooks"}) == (
-        f"lab1: jupyter_{name}: 'notebooks' must be an absolute path, such as /srv/notebooks."
+        f"lab1: jupyter_{name}: 'notebooks' must be an absolute path, such as {example}."
     )
 
 

@@ -1,0 +1,51 @@
+"""What a run finds out, host by host and step by step: plain data for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from deploy.checks import CheckResult
+
+StepState = Literal["changed", "unchanged", "failed", "planned"]
+HostState = Literal["ok", "changed", "unchanged", "failed", "unreachable", "planned"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on one host: what became of it, in seconds, with its summary or the reason of its failure.
+
+    Of a step that is only planned, `plan` says line by line what it would do.
+    """
+
+    name: str
+    state: StepState
+    seconds: float
+    detail: str
+    plan: tuple[str, ...] = ()
+
+
+@dataclass
+class HostResult:
+    """What happened on one host. `reason` says why, when the state is failed or unreachable."""
+
+    host: str
+    state: HostState = "ok"
+    steps: list[Step] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        return self.state not in ("failed", "unreachable") and all(check.status != "failed" for check in self.checks)
+
+
+class Watcher(Protocol):
+    """Whoever wants to know what happens while it happens."""
+
+    def progress(self, host: str, text: str) -> None: ...
+
+    def step(self, host: str, step: Step) -> None: ...
+
+    def finished(self, result: HostResult) -> None: ...
