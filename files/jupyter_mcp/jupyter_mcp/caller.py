@@ -19,9 +19,12 @@ Permission = tuple[str, str]
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated user of the server. `allowed(action, resource)` asks the server's authorizer."""
+    """An authenticated user of the server. `allowed(action, resource)` asks the server's authorizer.
 
-    name: str
+    `agent` is the name under which people see it in a notebook.
+    """
+
+    agent: str
     allowed: Callable[[str, str], Awaitable[bool]]
 
 

@@ -54,6 +54,11 @@ class JupyterMCP(ExtensionApp):
         help=f"""Origins ('https://host:port') of web pages, other than this server's own, that may call MCP.
         Default: {ALLOWED_ORIGINS_ENV}, separated by commas.""",
     )
+    agent_name = Unicode(
+        "AI agent",
+        config=True,
+        help="The name under which people see an agent in a notebook, when it does not give its own.",
+    )
     body_limit = Int(4 * 1024 * 1024, config=True, help="The largest request that is accepted, in bytes.")
 
     @default("room_idle_timeout")
@@ -78,7 +83,7 @@ class JupyterMCP(ExtensionApp):
         def make_service() -> Any:
             from .service import Service
 
-            return Service.of_server(self.serverapp, self.log)
+            return Service.of_server(self.serverapp, self.log, idle_timeout=self.room_idle_timeout)
 
         self.gateway = Gateway(make_service, self.log)
         self.settings["jupyter_mcp_gateway"] = self.gateway
@@ -89,6 +94,7 @@ class JupyterMCP(ExtensionApp):
             "policy": HostPolicy.of(self.allowed_hosts, self.allowed_origins, machine_names()),
             "body_limit": self.body_limit,
             "allow_without_auth": self.allow_without_auth,
+            "agent_name": self.agent_name,
         }
         self.handlers.append((r"/mcp/?", MCPHandler, options))
 

@@ -53,6 +53,7 @@ class Gateway:
     async def _start(self) -> None:
         tools: Any = await asyncio.to_thread(importlib.import_module, "jupyter_mcp.tools")
         service = self._make_service()
+        service.start()
         server = tools.build_server(service)
         # Host and Origin are checked by the handler, which knows what this server is called.
         options = {"path": PATH, "stateless_http": True, "host_origin_protection": False}

@@ -26,6 +26,18 @@ __all__ = ["MCPHandler"]
 _NOT_TRUSTED_SITES = ("cross-site", "same-site")
 
 
+def client_name(body: bytes) -> str | None:
+    """The name that a client gives itself, which revision 2026-07-28 sends along with every request."""
+    if b"io.modelcontextprotocol/clientInfo" not in body:
+        return None
+    try:
+        info = json.loads(body)["params"]["_meta"]["io.modelcontextprotocol/clientInfo"]
+        name = info.get("title") or info["name"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
 @web.stream_request_body
 class MCPHandler(JupyterHandler):
     """POST carries MCP messages. Other methods have no meaning for a server without sessions: 405."""
@@ -33,9 +45,16 @@ class MCPHandler(JupyterHandler):
     auth_resource = "mcp"
 
     def initialize(
-        self, gateway: Gateway, policy: HostPolicy, body_limit: int, allow_without_auth: bool, name: str = ""
+        self,
+        gateway: Gateway,
+        policy: HostPolicy,
+        body_limit: int,
+        allow_without_auth: bool,
+        agent_name: str,
+        name: str = "",
     ) -> None:
         self._gateway = gateway
+        self._agent_name = agent_name
         self._policy = policy
         self._body_limit = body_limit
         self._allow_without_auth = allow_without_auth
@@ -147,7 +166,7 @@ class MCPHandler(JupyterHandler):
             raise HTTPError(413, f"The request is larger than {self._body_limit} bytes.")
         body = bytes(self._body)
         app = await self._gateway.application(body)
-        current_caller.set(self._caller())
+        current_caller.set(self._caller(body))
         self._call = asyncio.ensure_future(serve(self, app, body))
         try:
             await self._call
@@ -155,13 +174,13 @@ class MCPHandler(JupyterHandler):
             if not self.request.connection.stream.closed():  # type: ignore[union-attr]
                 raise
 
-    def _caller(self) -> Caller:
+    def _caller(self, body: bytes) -> Caller:
         user = self.current_user
 
         async def allowed(action: str, resource: str) -> bool:
             return bool(await ensure_async(self.authorizer.is_authorized(self, user, action, resource)))
 
-        return Caller(name=str(user.display_name or user.name or user.username), allowed=allowed)
+        return Caller(agent=client_name(body) or self._agent_name, allowed=allowed)
 
     def on_connection_close(self) -> None:
         # The caller is gone: end the call. What it started in a kernel runs on.

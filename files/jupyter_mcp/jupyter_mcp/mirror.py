@@ -25,11 +25,15 @@ _TRANSIENT_METADATA = ("orig_nbformat", "orig_nbformat_minor", "signature")
 
 @dataclass(frozen=True)
 class Rendered:
-    """The file of a notebook: `data` is its UTF-8 text, `version` the mirror's version that it shows."""
+    """The file of a notebook: `data` is its UTF-8 text, `version` the mirror's version that it shows.
+
+    `trusted`: no code cell has outputs that the users of this server have not seen made, or marked as trusted.
+    """
 
     data: bytes
     version: int
     cells: int
+    trusted: bool
 
 
 def _dumps(value: Any) -> str:
@@ -42,8 +46,10 @@ def _split_bundle(bundle: dict[str, Any]) -> None:
             bundle[mime] = value.splitlines(True)
 
 
-def _cell_text(ycell: Map[Any], with_id: bool) -> str:
-    cell = cell_dict(ycell)
+def _render(ycell: Map[Any], with_id: bool) -> tuple[str, bool]:
+    """The cell's part of the file, and whether its outputs are trusted."""
+    cell = cell_dict(ycell, keep_trust=True)
+    trusted = bool(cell["metadata"].pop("trusted", False)) or not cell.get("outputs")
     if not with_id:
         cell.pop("id", None)
     if isinstance(cell.get("source"), str):
@@ -57,7 +63,7 @@ def _cell_text(ycell: Map[Any], with_id: bool) -> str:
         elif kind == "stream" and isinstance(output.get("text"), str):
             output["text"] = output["text"].splitlines(True)
     # Line breaks inside strings are escaped in JSON, so every line break here is one of the layout.
-    return "  " + _dumps(cell).replace("\n", "\n  ")
+    return "  " + _dumps(cell).replace("\n", "\n  "), trusted
 
 
 class Mirror:
@@ -68,8 +74,7 @@ class Mirror:
         self._ycells = document.ycells
         self._ymeta = document.ydoc.get("meta", type=Map)
         self._ids: list[str | None] = [None] * len(self._ycells)
-        self._texts: list[str | None] = [None] * len(self._ycells)
-        self._meta_text: str | None = None
+        self._texts: list[tuple[str, bool] | None] = [None] * len(self._ycells)
         self._stale = False
         self._listeners: list[Callable[[], None]] = []
         self.version = 0
@@ -109,21 +114,22 @@ class Mirror:
     def render(self) -> Rendered:
         """The text of the file for the document as it is now. Runs without a pause, so it is one moment's state."""
         self._settle()
-        texts = self._texts
         meta = json.loads(str(self._ymeta))
         major, minor = int(meta.get("nbformat", 4)), int(meta.get("nbformat_minor", 5))
         with_id = (major, minor) >= (4, 5)
-        for position, text in enumerate(texts):
-            if text is None:
-                texts[position] = _cell_text(self._ycells[position], with_id)
+        rendered: list[tuple[str, bool]] = []
+        for position, known in enumerate(self._texts):
+            if known is None:
+                known = self._texts[position] = _render(self._ycells[position], with_id)
+            rendered.append(known)
         metadata = meta.get("metadata") or {}
         for key in _TRANSIENT_METADATA:
             metadata.pop(key, None)
         head = _dumps({"metadata": metadata, "nbformat": major, "nbformat_minor": minor})
-        cells = "[\n" + ",\n".join(texts) + "\n ]" if texts else "[]"  # type: ignore[arg-type]
+        cells = "[\n" + ",\n".join([text for text, _ in rendered]) + "\n ]" if rendered else "[]"
         # '"cells"' sorts before the other three keys.
         data = '{\n "cells": ' + cells + "," + head[1:] + "\n"
-        return Rendered(data.encode(), self.version, len(texts))
+        return Rendered(data.encode(), self.version, len(rendered), all(trusted for _, trusted in rendered))
 
     def duplicate_ids(self) -> bool:
         """Whether two cells share an id (two clients may undo the same deletion)."""

@@ -20,7 +20,7 @@ from jupyter_ydoc import YNotebook
 from tornado.web import HTTPError
 
 from .errors import NotebookNotFound, NotebookUnreadable
-from .mirror import Mirror
+from .mirror import Mirror, Rendered
 from .paths import canonical_path, check_regular_file
 from .saving import Saver
 from .storage import Store
@@ -47,6 +47,8 @@ class OpenNotebook:
         return self.room_id.split(":", 2)[2]
 
     def close(self) -> None:
+        """Let go of the room, which may live on."""
+        self.saver.close()
         self.mirror.close()
 
 
@@ -61,7 +63,7 @@ class Rooms:
         store: Store,
         root: Path | None,
         log: logging.Logger,
-        on_saved: Callable[[str], None],
+        on_saved: Callable[[str, Rendered], None],
     ) -> None:
         self._collaboration = collaboration
         self._contents = contents_manager
@@ -90,10 +92,9 @@ class Rooms:
         await self._check(canonical)
         room_id = self._collaboration.room_id(canonical)
         notebook = self._current(room_id)
-        if notebook is None:
+        if notebook is None or self._collaboration.closing(notebook.room):
             async with self._opening[room_id]:
-                notebook = self._current(room_id) or await self._attach(room_id, canonical)
-            self._opening.pop(room_id, None)
+                notebook = await self._attach(room_id, canonical)
         await notebook.saver.look_at_disk()
         if edit:
             notebook.saver.refuse_after_outside_change()
@@ -115,6 +116,17 @@ class Rooms:
         if path is None:
             raise NotebookNotFound("The notebook was deleted.")
         return await self.open(path, edit=False)
+
+    async def close(self, notebook: OpenNotebook) -> bool:
+        """Close the room of a saved notebook, unless a browser has come meanwhile; whether it was closed."""
+        async with self._opening[notebook.room_id]:
+            if self._current(notebook.room_id) is not notebook or notebook.holds:
+                return False
+            if not await self._collaboration.close(notebook.room_id, notebook.room):
+                return False
+            self.forget(notebook)
+        self._log.info("jupyter_mcp: closed %s, which nobody used", notebook.path)
+        return True
 
     def forget(self, notebook: OpenNotebook) -> None:
         if self._open.get(notebook.room_id) is notebook:
@@ -155,6 +167,11 @@ class Rooms:
             if await self._store.unchanged(path, before):
                 break
             self._log.info("jupyter_mcp: %s changed while it was opened; looking again", path)
+        old = self._open.get(room_id)
+        if old is not None and old.room is room:
+            return old
+        if old is not None:
+            self.forget(old)
         document = self._collaboration.document(room)
         if created:
             await self._drop_default_cell(room, document, path)
@@ -169,9 +186,6 @@ class Rooms:
             log=self._log,
             on_saved=self._on_saved,
         )
-        old = self._open.pop(room_id, None)
-        if old is not None:
-            old.close()
         notebook = OpenNotebook(room_id, path, room, document, mirror, saver)
         self._open[room_id] = notebook
         if self.on_open is not None:

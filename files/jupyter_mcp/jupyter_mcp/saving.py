@@ -2,7 +2,8 @@
 
 Every edit waits for one save that began after it. While one save runs, all edits that arrive share the next one
 (group commit), so a stream of edits costs a stream of saves, one at a time, and never waits for a quiet moment.
-The file is only ever written over content that this server knows; anything else is a change from outside.
+The room's own saves, for what people type, go through here as well. The file is only ever written over content that
+this server knows; anything else is a change from outside.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from .errors import ChangedOnDisk, SaveFailed
-from .mirror import Mirror
+from tornado.web import HTTPError
+
+from .errors import ChangedOnDisk, NotebookError, NotebookUnreadable, SaveFailed
+from .mirror import Mirror, Rendered
 from .storage import DiskState, Store
 from .upstream import Collaboration
 
@@ -25,7 +29,8 @@ __all__ = ["Saver"]
 class Saver:
     """Saves one live notebook. One per open room.
 
-    `baseline` is what the file held when the room was last known to agree with it.
+    `on_saved` is called with the path and what was written after every save. `last_error` says why the latest save
+    failed, None when it did not.
     """
 
     def __init__(
@@ -38,21 +43,29 @@ class Saver:
         store: Store,
         baseline: DiskState,
         log: logging.Logger,
-        on_saved: Callable[[str], None],
+        on_saved: Callable[[str, Rendered], None],
     ) -> None:
         self._collaboration = collaboration
         self._room_id = room_id
         self._room = room
         self._mirror = mirror
         self._store = store
+        # What the file held when it was last known to agree with the document, and the document's version then.
         self._baseline = baseline
         self._clean_version = mirror.version
+        self._dirty_since: float | None = None
         self._log = log
         self._on_saved = on_saved
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         self._outside_change: str | None = None
         self.last_error: str | None = None
+        self._stop_listening = mirror.on_change(self._changed)
+        self._give_back = collaboration.take_over_saving(room, self._save_for_room, self.look_at_disk)
+
+    def close(self) -> None:
+        self._stop_listening()
+        self._give_back()
 
     @property
     def path(self) -> str:
@@ -65,6 +78,17 @@ class Saver:
     def dirty(self) -> bool:
         """Whether the live document may hold something that the file does not."""
         return self._mirror.version != self._clean_version
+
+    @property
+    def dirty_for(self) -> float:
+        """Seconds since the oldest edit that is not on disk; 0 when all are."""
+        return time.monotonic() - self._dirty_since if self.dirty and self._dirty_since is not None else 0.0
+
+    def _changed(self) -> None:
+        if self._dirty_since is None:
+            self._dirty_since = time.monotonic()
+
+    # -- saving ---------------------------------------------------------------------------------------------------
 
     async def commit(self) -> None:
         """Return when everything that is in the document now is proven to be in the file.
@@ -82,61 +106,65 @@ class Saver:
         async with self._turn:
             # Edits from here on may miss this save, so they get the next one.
             self._next = None
+            if not self.dirty and await self._store.unchanged(self.path, self._baseline):
+                return
             try:
-                await self._save()
-                self.last_error = None
-            except (SaveFailed, ChangedOnDisk) as error:
-                self.last_error = str(error)
-                self._log.warning("jupyter_mcp: %s was not saved: %s", self._room_id, error)
-                raise
-
-    async def _save(self) -> None:
-        path = self.path
-        if not self.dirty and await self._store.unchanged(path, self._baseline):
-            return
-        async with self._collaboration.file_lock(self._room):
-            await self._recognise_own_save(path)
-            if self._mirror.duplicate_ids():
-                # The document repairs this itself whenever it is read as a whole.
-                self._collaboration.document(self._room).get()
-            rendered = self._mirror.render()
-            state: DiskState | None
-            try:
-                state = await self._store.write(path, rendered.data, self._baseline)
+                async with self._collaboration.file_lock(self._room):
+                    state, rendered = await self._write()
+                    if self._mirror.version == rendered.version:
+                        # Under the lock the room's own save is waiting, never writing, so it can be called off.
+                        self._collaboration.cancel_autosave(self._room)
             except ChangedOnDisk:
-                state = None
-            if state is not None:
-                self._baseline = state
-                self._clean_version = rendered.version
-                self._collaboration.set_last_modified(self._room, self._store.last_modified(state))
-        if state is None:
-            raise ChangedOnDisk(await self._take_over(path))
-        await self._collaboration.mark_saved(self._room, state.digest)
-        if self._mirror.version == rendered.version:
-            self._collaboration.cancel_autosave(self._room)
-        self._on_saved(path)
+                raise ChangedOnDisk(await self._take_over(self.path)) from None
+            await self._collaboration.mark_saved(self._room, state.digest)
 
-    async def _recognise_own_save(self, path: str) -> bool:
-        """Whether the file holds what this server wrote or read; the room saves too, for people's edits."""
-        if await self._store.unchanged(path, self._baseline):
-            return True
-        state = await self._store.state(path)
-        if state.digest in (self._baseline.digest, self._collaboration.document(self._room).hash):
-            self._baseline = state
-            return True
-        return False
+    async def _write(self) -> tuple[DiskState, Rendered]:
+        """Write the document as it is now over the baseline. The caller holds the file's lock."""
+        path = self.path
+        if self._mirror.duplicate_ids():
+            # The document repairs this itself whenever it is read as a whole.
+            self._collaboration.document(self._room).get()
+        rendered = self._mirror.render()
+        try:
+            state = await self._store.write(path, rendered.data, self._baseline)
+        except (SaveFailed, ChangedOnDisk) as error:
+            self.last_error = str(error)
+            self._log.warning("jupyter_mcp: %s was not saved: %s", path, error)
+            raise
+        self.last_error = None
+        self._baseline = state
+        self._clean_version = rendered.version
+        # Edits that came while the file was written have been waiting since now, at the longest.
+        self._dirty_since = time.monotonic() if self._mirror.version != rendered.version else None
+        self._collaboration.set_last_modified(self._room, self._store.last_modified(state))
+        self._on_saved(path, rendered)
+        return state, rendered
+
+    async def _save_for_room(self) -> dict[str, Any]:
+        """A save that the room asked for, with the file's lock held."""
+        try:
+            state, _ = await self._write()
+        except ChangedOnDisk:
+            # The room answers this by reading the file.
+            await self._keep_unsaved(self.path, self._mirror.render().data)
+            raise self._collaboration.outside_change() from None
+        except SaveFailed as error:
+            raise HTTPError(500, str(error)) from error
+        return {"last_modified": self._store.last_modified(state), "hash": state.digest, "path": self.path}
+
+    # -- changes from outside -------------------------------------------------------------------------------------
 
     async def look_at_disk(self) -> None:
         """Notice a change from outside before a call works on the document. One stat when there is none."""
         path = self.path
         if await self._store.unchanged(path, self._baseline):
             return
-        async with self._collaboration.file_lock(self._room):
-            if await self._recognise_own_save(path):
-                return
         async with self._turn:
             async with self._collaboration.file_lock(self._room):
-                if await self._recognise_own_save(path):
+                state = await self._store.state(path)
+                if state.digest == self._baseline.digest:
+                    # Touched, copied over itself, or replaced by the same.
+                    self._baseline = state
                     return
             await self._take_over(path)
 
@@ -152,16 +180,22 @@ class Saver:
 
     async def _take_over(self, path: str) -> str:
         """Make the live document what is on disk, unsaved live work a file of its own; says what happened."""
-        content = await self._store.content(path)
+        try:
+            content = await self._store.content(path)
+        except Exception as error:
+            # Half written, perhaps; the live document is all there is, so it stays as it is.
+            raise NotebookUnreadable(
+                f"{path!r} was changed on disk by another program and is no readable notebook now ({error}). "
+                "The live notebook was left as it is and is not saved over it. Repair or remove the file."
+            ) from error
         state = await self._store.state(path)
-        live = self._mirror.render()
         kept = None
         if not _same(self._collaboration.document(self._room).get(), content):
-            if self._unsaved(live.data):
-                kept = await self._keep_aside(path, live.data)
+            kept = await self._keep_unsaved(path, self._mirror.render().data)
             await self._collaboration.reload(self._room)
         self._baseline = state
         self._clean_version = self._mirror.version
+        self._dirty_since = None
         message = f"{path!r} was changed on disk by another program; the live notebook now shows that version."
         if kept:
             message += f" What was not saved before is kept in {kept!r}."
@@ -169,18 +203,14 @@ class Saver:
         self._log.warning("jupyter_mcp: %s", message)
         return message
 
-    def _unsaved(self, live: bytes) -> bool:
-        if not self.dirty:
-            return False
-        digest = hashlib.sha256(live).hexdigest()
-        return digest not in (self._baseline.digest, self._collaboration.document(self._room).hash)
-
-    async def _keep_aside(self, path: str, data: bytes) -> str | None:
-        stem = path.removesuffix(".ipynb")
-        name = f"{stem}-unsaved-{datetime.now():%Y%m%d-%H%M%S-%f}.ipynb"
+    async def _keep_unsaved(self, path: str, live: bytes) -> str | None:
+        """Put live work that is in no file beside the notebook; the name, None when there is nothing to keep."""
+        if not self.dirty or hashlib.sha256(live).hexdigest() == self._baseline.digest:
+            return None
+        name = f"{path.removesuffix('.ipynb')}-unsaved-{datetime.now():%Y%m%d-%H%M%S-%f}.ipynb"
         try:
-            await self._store.create(name, data)
-        except (SaveFailed, OSError) as error:
+            await self._store.create(name, live)
+        except (NotebookError, OSError) as error:
             self._log.error("jupyter_mcp: the unsaved version of %s could not be kept: %s", path, error)
             return None
         return name
@@ -191,10 +221,10 @@ def _same(live: dict[str, Any], disk: dict[str, Any]) -> bool:
     return _essence(live) == _essence(disk)
 
 
-def _essence(notebook: dict[str, Any]) -> tuple[Any, ...]:
+def _essence(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     cells = []
     for cell in notebook.get("cells", ()):
         plain = {key: value for key, value in cell.items() if key not in ("metadata", "id")}
         plain["metadata"] = {key: value for key, value in cell.get("metadata", {}).items() if key != "trusted"}
         cells.append(plain)
-    return (cells, notebook.get("nbformat"))
+    return cells

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from . import cells
+from .aftersave import AfterSave
+from .caller import current_caller
 from .errors import CellNotFound, CellRefused, ChangedOnDisk, NotebookError, SaveFailed
 from .execution import Execution, Executions
+from .keeper import Keeper
 from .kernels import Kernels
+from .mirror import Rendered
+from .presence import Presence
 from .rooms import OpenNotebook, Rooms
 from .storage import FileStore, make_store
 from .upstream import Collaboration
@@ -35,6 +40,8 @@ class Service:
         workspace: Workspace,
         kernels: Kernels,
         executions: Executions,
+        keeper: Keeper,
+        presence: Presence,
         kernel_spec_manager: Any,
         log: logging.Logger,
     ) -> None:
@@ -43,20 +50,26 @@ class Service:
         self.workspace = workspace
         self.kernels = kernels
         self.executions = executions
+        self.keeper = keeper
+        self.presence = presence
+        presence.busy = executions.running
         self._specs = kernel_spec_manager
         self._log = log
 
     @classmethod
-    def of_server(cls, serverapp: Any, log: logging.Logger) -> Service:
-        """The service of a Jupyter ServerApp whose extensions are loaded."""
+    def of_server(cls, serverapp: Any, log: logging.Logger, *, idle_timeout: float = 600.0) -> Service:
+        """The service of a Jupyter ServerApp whose extensions are loaded. Call `start` in the event loop."""
         contents = serverapp.contents_manager
         store = make_store(contents)
         root = Path(contents.root_dir) if isinstance(store, FileStore) else None
         collaboration = Collaboration(serverapp.web_app.settings)
 
-        def on_saved(path: str) -> None:
-            if isinstance(store, FileStore):
-                contents.emit(data={"action": "save", "path": path})
+        after_save = AfterSave(contents, log) if isinstance(store, FileStore) else None
+
+        def on_saved(path: str, rendered: Rendered) -> None:
+            # Other contents managers do this themselves.
+            if after_save is not None:
+                after_save(path, rendered)
 
         rooms = Rooms(
             collaboration=collaboration,
@@ -67,22 +80,39 @@ class Service:
             on_saved=on_saved,
         )
         kernels = Kernels(serverapp.session_manager, serverapp.kernel_manager, log)
+        executions = Executions(rooms, kernels, log)
         return cls(
             collaboration=collaboration,
             rooms=rooms,
             workspace=Workspace(contents, store, root),
             kernels=kernels,
-            executions=Executions(rooms, kernels, log),
+            executions=executions,
+            keeper=Keeper(rooms, collaboration, idle_timeout=idle_timeout, busy=executions.running, log=log),
+            presence=Presence(log),
             kernel_spec_manager=serverapp.kernel_spec_manager,
             log=log,
         )
 
+    def start(self) -> None:
+        self.keeper.start()
+        self.presence.start()
+
     async def close(self) -> None:
         """Stop what runs, and save what is not saved."""
+        await self.keeper.stop()
+        await self.presence.stop()
         await self.executions.close()
         unsaved = [notebook for notebook in self.rooms.opened if notebook.saver.dirty]
         await asyncio.gather(*(notebook.saver.commit() for notebook in unsaved), return_exceptions=True)
         await self.kernels.close()
+
+    async def _open(self, path: str, *, edit: bool) -> OpenNotebook:
+        """The live notebook, with the calling agent shown as present in it."""
+        notebook = await self.rooms.open(path, edit=edit)
+        caller = current_caller.get()
+        if caller is not None:
+            self.presence.touch(notebook, caller.agent)
+        return notebook
 
     # -- notebooks ------------------------------------------------------------------------------------------------
 
@@ -111,10 +141,10 @@ class Service:
 
     async def notebook(self, path: str) -> OpenNotebook:
         """A live notebook to read from."""
-        return await self.rooms.open(path, edit=False)
+        return await self._open(path, edit=False)
 
     async def notebook_watch(self, path: str, timeout: float, since: int | None) -> dict[str, Any]:
-        notebook = await self.rooms.open(path, edit=False)
+        notebook = await self._open(path, edit=False)
         notebook.holds += 1
         try:
             changed = await wait_for_change(notebook.mirror, timeout, since)
@@ -175,7 +205,7 @@ class Service:
         return position
 
     async def cell_get(self, path: str, index: int | None, cell_id: str | None) -> tuple[int, dict[str, Any]]:
-        notebook = await self.rooms.open(path, edit=False)
+        notebook = await self._open(path, edit=False)
         position = self.locate(notebook, index, cell_id)
         return position, cells.cell_dict(cells.shared_cell(notebook.document, position))
 
@@ -190,7 +220,7 @@ class Service:
     ) -> tuple[int, str]:
         if cell_type is not None:
             cells.check_cell_type(cell_type)
-        notebook = await self.rooms.open(path, edit=True)
+        notebook = await self._open(path, edit=True)
         position = self.locate(notebook, index, cell_id, expected_source_hash)
         with notebook.document.ydoc.transaction():
             cells.upgrade_nbformat(notebook.document)
@@ -203,7 +233,7 @@ class Service:
 
     async def cell_insert(self, path: str, index: int, source: str, cell_type: str) -> tuple[int, str]:
         cells.check_cell_type(cell_type)
-        notebook = await self.rooms.open(path, edit=True)
+        notebook = await self._open(path, edit=True)
         position = cells.resolve_insert_index(len(notebook.mirror), index)
         with notebook.document.ydoc.transaction():
             cells.upgrade_nbformat(notebook.document)
@@ -214,7 +244,7 @@ class Service:
     async def cell_delete(
         self, path: str, index: int | None, cell_id: str | None, expected_source_hash: str | None
     ) -> tuple[int, str]:
-        notebook = await self.rooms.open(path, edit=True)
+        notebook = await self._open(path, edit=True)
         position = self.locate(notebook, index, cell_id, expected_source_hash)
         deleted = notebook.mirror.ids[position]
         with notebook.document.ydoc.transaction():
@@ -226,7 +256,7 @@ class Service:
     async def cell_move(
         self, path: str, index: int | None, to: int, cell_id: str | None, expected_source_hash: str | None
     ) -> tuple[int, int, str]:
-        notebook = await self.rooms.open(path, edit=True)
+        notebook = await self._open(path, edit=True)
         position = self.locate(notebook, index, cell_id, expected_source_hash)
         target = cells.resolve_index(len(notebook.mirror), to)
         moved = notebook.mirror.ids[position]
@@ -258,7 +288,7 @@ class Service:
         self, path: str, index: int | None, cell_id: str | None, expected_source_hash: str | None
     ) -> tuple[int, Execution]:
         """Queue a cell; the execution goes on whatever becomes of the caller."""
-        notebook = await self.rooms.open(path, edit=True)
+        notebook = await self._open(path, edit=True)
         position = self.locate(notebook, index, cell_id, expected_source_hash)
         cell_type = cells.shared_cell(notebook.document, position).get("cell_type")
         if cell_type != "code":

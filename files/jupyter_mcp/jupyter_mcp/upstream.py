@@ -8,9 +8,11 @@ registers a dead room when a file cannot be read, and cannot save; so private na
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from jupyter_server_ydoc.rooms import DocumentRoom
+from jupyter_server_ydoc.utils import OutOfBandChanges
 from jupyter_ydoc import YNotebook
 
 from .errors import CollaborationMissing
@@ -31,13 +33,17 @@ PRIVATE_NAMES = (
     ("room", "_saving_document"),
     ("room", "_task_group"),
     ("room", "_on_outofband_change"),
+    ("room", "_on_filepath_change"),
     ("room", "_on_document_change"),
     ("room", "cleaner"),
     ("room", "clients"),
     ("room", "started"),
     ("room", "ydoc_observed"),
     ("loader", "_lock"),
+    ("loader", "_save_content_at_path"),
+    ("loader", "observe"),
     ("loader", "last_modified"),
+    ("loader", "_subscriptions"),
     ("loader", "number_of_subscriptions"),
 )
 
@@ -108,13 +114,16 @@ class Collaboration:
         }
 
     def find(self, room_id: str) -> DocumentRoom | None:
-        """The room, if it is running, filled from its file and not about to be closed."""
+        """The room, if it is running and filled from its file."""
         room = self.extension.ywebsocket_server.rooms.get(room_id)
         if not isinstance(room, DocumentRoom) or not room.ready or self.is_dead(room):
             return None
-        if room.cleaner is not None and not room.cleaner.done():
-            return None
         return room
+
+    @staticmethod
+    def closing(room: DocumentRoom) -> bool:
+        """Whether the last browser has left and the room's clean-up is pending; `open` calls it off."""
+        return room.cleaner is not None and not room.cleaner.done()
 
     @staticmethod
     def is_dead(room: DocumentRoom) -> bool:
@@ -229,6 +238,45 @@ class Collaboration:
         task = room._saving_document
         if task is not None and not task.done():
             task.cancel()
+
+    @staticmethod
+    def take_over_saving(
+        room: DocumentRoom,
+        save: Callable[[], Awaitable[dict[str, Any]]],
+        changed_outside: Callable[[], Coroutine[Any, Any, None]],
+    ) -> Callable[[], None]:
+        """Let the room's own saves (people's edits, Ctrl+S) go through `save`; returns what undoes it.
+
+        The room takes a snapshot, then waits for its turn to write it; by then it may be older than what is on disk,
+        and its check compares times of modification only. `save` is called with the file's lock held, writes what the
+        document holds at that moment, and returns a contents model with `last_modified` and `hash`. `changed_outside`
+        is called when the room's watcher sees a newer file.
+        """
+        loader: Any = room._file
+        plain = loader._save_content_at_path
+
+        async def save_at_path(model: dict[str, Any], path: str) -> dict[str, Any]:
+            if model.get("type") != _TYPE:
+                # The same file opened as plain text shares the loader.
+                result: dict[str, Any] = await plain(model, path)
+                return result
+            return await save()
+
+        loader._save_content_at_path = save_at_path
+        loader.observe(room.room_id, changed_outside, room._on_filepath_change)
+
+        def undo() -> None:
+            if loader.__dict__.get("_save_content_at_path") is save_at_path:
+                del loader._save_content_at_path
+            if room.room_id in loader._subscriptions:
+                loader.observe(room.room_id, room._on_outofband_change, room._on_filepath_change)
+
+        return undo
+
+    @staticmethod
+    def outside_change() -> Exception:
+        """What the room's save raises for a file that another program changed."""
+        return OutOfBandChanges()
 
     @staticmethod
     async def quietly(room: DocumentRoom, change: Any) -> None:

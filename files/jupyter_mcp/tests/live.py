@@ -35,10 +35,16 @@ class LiveServer:
     """`home` holds the workspace, the token file and the log. The process dies with `stop` or `kill`."""
 
     def __init__(
-        self, home: Path, *arguments: str, app: str = "jupyter_server", base_url: str = "/", **environment: str
+        self,
+        home: Path,
+        *arguments: str,
+        app: str = "jupyter_server",
+        base_url: str = "/",
+        workspace: Path | None = None,
+        **environment: str,
     ) -> None:
         self.home = home
-        self.workspace = home / "workspace"
+        self.workspace = workspace or home / "workspace"
         self.workspace.mkdir(parents=True, exist_ok=True)
         self.base_url = base_url
         self.token = secrets.token_hex(16)

@@ -47,7 +47,7 @@ class Tools:
 
 @asynccontextmanager
 async def connected(serverapp: Any, root: Path) -> AsyncIterator[Tools]:
-    current_caller.set(Caller("tests", _allow))
+    current_caller.set(Caller("Test agent", _allow))
     service = Service.of_server(serverapp, serverapp.log)
     async with Client(build_server(service)) as client:
         yield Tools(client, service, root)
