@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-full-profile lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-full-profile lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -22,7 +22,7 @@ down: $(VENV)/ready ## Stop and remove the local site; the workspace stays.
 
 setup: $(VENV)/ready ## Only make .venv, from the lock.
 
-test: lint test-unit test-jupyter-mcp test-e2e test-browser ## Pass all tests.
+test: lint test-unit test-jupyter-mcp test-e2e test-browser ## Pass the fast tests; test-faults and test-full-profile are slow.
 
 test-unit: $(VENV)/ready-for-tests ## Pure functions and host scripts: seconds.
 	@$(RUN)/python -m pytest tests/unit
@@ -36,6 +36,9 @@ test-e2e: $(VENV)/ready-for-tests ## Deploys into temporary homes, with everythi
 test-browser: $(VENV)/ready-for-tests ## A real browser in a real JupyterLab.
 	@tests/browser/install-chromium
 	@$(RUN)/python -m pytest tests/browser
+
+test-faults: $(VENV)/ready-for-tests ## Deploys that are interrupted and killed; minutes.
+	@$(RUN)/python -m pytest tests/faults
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile
