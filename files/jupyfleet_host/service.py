@@ -35,7 +35,7 @@ def state(spec: Spec) -> Result:
         return {"actions": ["start supervisord", f"start {spec['program']}"]}
     if supervisor.supervisor.getIdentification() != spec["identifier"]:
         return {"actions": ["restart supervisord, whose configuration changed"]}
-    added, changed, removed = supervisor.supervisor.reloadConfig()[0]
+    added, changed, removed = _differences(supervisor)
     actions = [f"add {name}" for name in added]
     actions += [f"restart {name}, whose configuration changed" for name in changed]
     actions += [f"remove {name}" for name in removed]
@@ -151,10 +151,7 @@ def _shut_down(supervisor: Any, home: str, patience: float) -> None:
 
 def _reload(supervisor: Any) -> bool:
     """Act on what changed in the configuration files, and only on that; tell whether there was anything."""
-    try:
-        added, changed, removed = supervisor.supervisor.reloadConfig()[0]
-    except xmlrpc.client.Fault as fault:
-        raise HostError(f"supervisord refuses its configuration: {fault.faultString}") from fault
+    added, changed, removed = _differences(supervisor)
     for group in [*changed, *removed]:
         progress(f"stopping {group}")
         supervisor.supervisor.stopProcessGroup(group)
@@ -162,6 +159,15 @@ def _reload(supervisor: Any) -> bool:
     for group in [*changed, *added]:
         supervisor.supervisor.addProcessGroup(group)
     return bool(added or changed or removed)
+
+
+def _differences(supervisor: Any) -> tuple[list[str], list[str], list[str]]:
+    """The programs that were added, changed and removed in the files, against those that supervisord has."""
+    try:
+        added, changed, removed = supervisor.supervisor.reloadConfig()[0]
+    except xmlrpc.client.Fault as fault:
+        raise HostError(f"supervisord refuses its configuration: {fault.faultString}") from fault
+    return added, changed, removed
 
 
 # -- the program ---------------------------------------------------------------------------------------------------
