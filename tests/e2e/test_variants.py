@@ -1,0 +1,85 @@
+"""A site with other settings than the usual ones: no authentication, a base URL, its own uv, a workspace elsewhere."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.local_site import LocalSite
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("elsewhere")
+    (workspace / "mine.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, workspace: Path) -> Iterator[LocalSite]:
+    site = LocalSite(
+        tmp_path_factory.mktemp("jf") / "site",
+        settings={
+            "jupyter_auth": "none",
+            "jupyter_base_url": "/lab1/",
+            "jupyter_uv": None,
+            "jupyter_workspace": str(workspace),
+        },
+    )
+    yield site
+    assert site.run("down").returncode == 0
+
+
+def post_mcp(site: LocalSite, **headers: str) -> tuple[int, str]:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "notebook_list"}})
+    request = urllib.request.Request(f"{site.url}lab1/mcp", data=body.encode(), method="POST")
+    accepted = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    for name, value in (accepted | headers).items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+def test_it_is_deployed_and_verified_with_a_uv_that_the_host_installs_itself(site: LocalSite) -> None:
+    done = site.run("up")
+    assert done.returncode == 0, done.stdout
+    assert f"{site.url}lab1/lab" in done.stdout
+    assert not site.token_file.exists()
+    [uv] = site.home.glob("tools/uv-*/bin/uv")
+    assert uv.exists()
+    assert "nothing changed" in site.run("up").stdout
+
+
+def test_without_authentication_agents_work_and_foreign_pages_are_refused_all_the_same(site: LocalSite) -> None:
+    status, text = post_mcp(site)
+    assert status == 200
+    assert "mine.ipynb" in text
+    assert post_mcp(site, Origin="https://evil.example")[0] == 403
+    assert post_mcp(site, Host="evil.example")[0] in (403, 421)
+
+
+def test_a_workspace_that_has_notebooks_is_left_as_it_is(site: LocalSite, workspace: Path) -> None:
+    assert not (workspace / "welcome.ipynb").exists()
+    assert not (site.home / "workspace").exists()
+
+
+def test_authentication_is_turned_on_by_the_next_run(site: LocalSite) -> None:
+    site.settings["jupyter_auth"] = "token"
+    done = site.run("up")
+    assert done.returncode == 0, done.stdout
+    assert post_mcp(site)[0] in (401, 403)
+    assert post_mcp(site, Authorization=f"Bearer {site.token}")[0] == 200
+
+
+def test_down_leaves_the_workspace_elsewhere_and_no_home(site: LocalSite, workspace: Path) -> None:
+    assert site.run("down").returncode == 0
+    assert (workspace / "mine.ipynb").exists()
+    assert not site.home.exists()
