@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from deploy.components.base import Component
-from deploy.tree import Directory, File, Tree
+from deploy.tree import File, Tree
 
 
 class ExtensionConfiguration(Component):
-    """Enables the extension and hands it its settings."""
+    """Hands the extension its settings; its wheel enables it (``etc/jupyter/jupyter_server_config.d``)."""
 
     def configure(self, tree: Tree) -> None:
-        directory = self.paths.jupyter_config / "jupyter_server_config.d"
-        tree.add(
-            Directory(directory, mode=0o700),
-            File(directory / "jupyter_mcp.json", self.render("jupyter_mcp.json.j2"), mode=0o600),
-        )
+        # Jupyter Server makes this name from the extension's, jupyter_mcp.
+        name = "jupyter_jupyter_mcp_config.json"
+        tree.add(File(self.paths.jupyter_config / name, self.render(f"{name}.j2"), mode=0o600))

@@ -23,7 +23,7 @@ def check_auth(probe: Probe) -> str:
     open_doors += [f"{what} to a wrong token" for what in _open_doors(probe, secrets.token_hex(24))]
     if open_doors:
         is_open = any(" answered 2" in what for what in open_doors)
-        todo = "close the port until this is repaired" if is_open else "see jupyfleet logs"
+        todo = "close the port until this is repaired" if is_open else f"see {probe.log}"
         raise CheckError(f"not refused: {'; '.join(open_doors)}; {todo}")
     with contextlib.suppress(FileNotFoundError, PermissionError):
         mode = stat.S_IMODE(Path(str(probe.token_file)).stat().st_mode)

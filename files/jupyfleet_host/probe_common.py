@@ -57,6 +57,11 @@ class Probe:
         """Wait a little, but not beyond the end."""
         time.sleep(min(POLL_SECONDS, self.left()))
 
+    @property
+    def log(self) -> str:
+        """Where the server writes what it has to say."""
+        return f"{self.home}/log/jupyter.log"
+
     def url(self, path: str) -> str:
         """A path below the server's base URL."""
         base = self.base_url.strip("/")

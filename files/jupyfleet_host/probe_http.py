@@ -26,7 +26,7 @@ def check_port(probe: Probe) -> str:
             socket.create_connection((probe.host, probe.port), timeout=seconds).close()
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
-            text = f"{probe.address} accepts no connection ({reason}): see jupyfleet logs"
+            text = f"{probe.address} accepts no connection ({reason}): see {probe.log}"
             raise CheckError(text, gone=True, passing=True) from error
 
     patiently(probe, connect)
@@ -40,7 +40,7 @@ def check_api(probe: Probe) -> str:
     def ask() -> Answer:
         answer = probe_web.get(probe, path, timeout=max(LEAST_SECONDS, probe.left()))
         if answer.status != 200:
-            text = f"GET {path} answered {answer.shown()} instead of 200: see jupyfleet logs"
+            text = f"GET {path} answered {answer.shown()} instead of 200: see {probe.log}"
             raise CheckError(text, passing=answer.status in NOT_YET)
         return answer
 
@@ -58,7 +58,7 @@ def _check_page(probe: Probe, token: str | None) -> str:
     if page.status in REFUSALS:
         raise CheckError(f"GET {path} with the token answered {page.status}: {SERVED_WITH_ANOTHER}")
     if page.status != 200 or page.kind != "text/html":
-        raise CheckError(f"GET {path} answered {page.shown()} ({page.kind}) instead of a page: see jupyfleet logs")
+        raise CheckError(f"GET {path} answered {page.shown()} ({page.kind}) instead of a page: see {probe.log}")
     found = re.search(r"""["']([^"'<>\s]*/static/lab/[^"'<>\s]+\.js(?:\?[^"'<>\s]*)?)["']""", page.text)
     if not found:
         raise CheckError(

@@ -61,7 +61,7 @@ def check_call(probe: Probe) -> str:
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
     if result.get("isError"):
-        said = first_line("\n".join(texts)) or "it gave no reason, see jupyfleet logs"
+        said = first_line("\n".join(texts)) or f"it gave no reason, see {probe.log}"
         raise CheckError(f"notebook_list failed: {said}")
     # What a tool returns is structured content, or else the first text; either may have it as "result".
     value = result.get("structuredContent")

@@ -98,7 +98,7 @@ class Mcp:
         if answer.status == 404:
             todo = "the MCP extension is not installed or not enabled, run jupyfleet up"
             return CheckError(f"{what} answered 404: {todo}")
-        text = f"{what} answered {answer.shown()}: see jupyfleet logs"
+        text = f"{what} answered {answer.shown()}: see {self._probe.log}"
         # 400 is how a server asks for a session.
         return McpError(text) if answer.status == 400 else CheckError(text, passing=answer.status in NOT_YET)
 

@@ -84,7 +84,7 @@ def _why_not_running(probe: Probe, info: dict[str, Any]) -> str:
     if state == "STOPPED":
         reason = reason or "somebody stopped it: start it with jupyfleet up"
     said = _last_words(probe)
-    log = f"its log ends: {said}" if said else "its log says nothing, see jupyfleet logs"
+    log = f"its log ends: {said}" if said else f"its log says nothing, see {probe.log}"
     return f"{probe.program} is {state}{f' ({reason})' if reason else ''}; {log}"
 
 

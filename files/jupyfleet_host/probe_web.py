@@ -67,7 +67,7 @@ def stream(
         text = f"the server's certificate is not trusted ({error.verify_message})"
         raise CheckError(f"{text}: name the authority's certificate as ca_file", gone=True) from error
     except (OSError, http.client.IncompleteRead, http.client.RemoteDisconnected) as error:
-        text = f"{probe.scheme} {path} got no answer ({describe(error)}): see jupyfleet logs"
+        text = f"{probe.scheme} {path} got no answer ({describe(error)}): see {probe.log}"
         raise CheckError(text, gone=True, passing=True) from error
     except http.client.HTTPException as error:
         text = (

@@ -84,9 +84,8 @@ def test_only_the_owner_may_read_what_is_configured(settings: Settings) -> None:
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_extension_is_enabled_and_is_open_only_where_everything_is(settings: Settings) -> None:
-    document = json.loads(file_of(settings, "jupyter_mcp.json"))
-    assert document["ServerApp"] == {"jpserver_extensions": {"jupyter_mcp": True}}
+def test_the_extension_is_open_only_where_everything_is(settings: Settings) -> None:
+    document = json.loads(file_of(settings, "jupyter_jupyter_mcp_config.json"))
     assert document["JupyterMCP"]["allow_without_auth"] is (settings.auth == "none")
 
 
