@@ -24,6 +24,8 @@ from .rooms import OpenNotebook, Rooms
 
 __all__ = ["Execution", "Executions"]
 
+# Outputs are written at once, unless this many came one upon the other.
+_BURST = 3
 _FLUSH_SECONDS = 0.03
 _SAVE_SECONDS = 2.0
 _KEPT = 500
@@ -162,7 +164,8 @@ class Executions:
         self._finish(execution, status, problem)
 
     async def _collect(self, execution: Execution, request: Request) -> None:
-        last_save = time.monotonic()
+        last_save = last_write = time.monotonic()
+        burst = 0
         while True:
             batch = [await request.messages.get()]
             while not request.messages.empty():
@@ -181,8 +184,12 @@ class Executions:
                 # Outputs that keep coming would put off the room's own debounced save for as long as they come.
                 last_save = time.monotonic()
                 self._save_soon(execution)
-            # Whatever arrives in the meantime is written together: a flood costs dozens of updates, not thousands.
-            await asyncio.sleep(_FLUSH_SECONDS)
+            now = time.monotonic()
+            burst = burst + 1 if operations and now - last_write < _FLUSH_SECONDS else 0
+            last_write = now
+            if burst >= _BURST:
+                # Whatever arrives in the meantime is written together: a flood costs dozens of updates, not thousands.
+                await asyncio.sleep(_FLUSH_SECONDS)
 
     def _take(self, execution: Execution, msg_type: str, content: dict[str, Any]) -> list[Operation]:
         if msg_type == "execute_input":
@@ -213,7 +220,7 @@ class Executions:
 
     def _write(self, execution: Execution, operations: list[Operation]) -> None:
         """Apply to the cell in the live document; a cell that was deleted meanwhile just does not show it."""
-        if not operations and execution.execution_count is None:
+        if not operations:
             return
         notebook = self._rooms.peek(execution.room_id)
         if notebook is None or self._latest.get((execution.room_id, execution.cell_id)) is not execution:
@@ -225,21 +232,19 @@ class Executions:
                 return
             with notebook.document.ydoc.transaction():
                 Area.write(notebook.document, cells.youtputs(ycell), operations)
-                if execution.execution_count is not None and ycell.get("execution_count") != execution.execution_count:
-                    ycell["execution_count"] = execution.execution_count
 
     def _close_cell(self, execution: Execution, request: Request) -> None:
         if request.reply is not None and isinstance(request.reply.get("execution_count"), int):
             execution.execution_count = request.reply["execution_count"]
-        self._write(execution, [])
         notebook = self._rooms.peek(execution.room_id)
-        if notebook is None:
+        if notebook is None or self._latest.get((execution.room_id, execution.cell_id)) is not execution:
             return
         with contextlib.suppress(CellNotFound):
             position = cells.first_position(notebook.mirror.ids, execution.cell_id)
             ycell = cells.shared_cell(notebook.document, position)
-            if ycell.get("cell_type") == "code" and ycell.get("execution_state") != "idle":
+            if ycell.get("cell_type") == "code":
                 with notebook.document.ydoc.transaction():
+                    ycell["execution_count"] = execution.execution_count
                     ycell["execution_state"] = "idle"
                     # What a user of this server ran may be shown, as when run from the browser.
                     ycell["metadata"]["trusted"] = True

@@ -102,6 +102,9 @@ class KernelConnection:
         """Connect, and prove that both replies and outputs arrive. KernelFailed after a minute without."""
         await self._wait_until_alive()
         self._identity = identity_of(self._manager)
+        with contextlib.suppress(AttributeError):
+            # Jupyter restarts a kernel that died by itself; not every kernel manager has a restarter.
+            self._manager.add_restart_callback(self._on_died, "restart")
         self._client = self._manager.client()
         self._client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)  # noqa: S604
         self._tasks = [
@@ -142,6 +145,8 @@ class KernelConnection:
         if self._watcher is not None:
             self._watcher.cancel()
         self.fail_all("the connection to the kernel was closed")
+        with contextlib.suppress(AttributeError, ValueError):
+            self._manager.remove_restart_callback(self._on_died, "restart")
         if self._client is not None:
             with contextlib.suppress(Exception):
                 self._client.stop_channels()
@@ -186,6 +191,9 @@ class KernelConnection:
             request.fail(reason)
         self._requests.clear()
         self._past.clear()
+
+    def _on_died(self) -> None:
+        self.fail_all("the kernel died")
 
     async def _watch(self) -> None:
         """While something runs, see within a second when the process goes."""

@@ -228,9 +228,13 @@ class Collaboration:
     @staticmethod
     async def mark_saved(room: DocumentRoom, digest: str) -> None:
         """Publish that the document is saved, as the room's own save does (the lock keeps it from saving again)."""
+        document = room._document
         async with room._update_lock:
-            room._document.dirty = False
-            room._document.hash = digest
+            # One transaction: every one is sent to all clients and written to the update store.
+            with document.ydoc.transaction():
+                if document.dirty is not False:
+                    document.dirty = False
+                document.hash = digest
 
     @staticmethod
     def cancel_autosave(room: DocumentRoom) -> None:

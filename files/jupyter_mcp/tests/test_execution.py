@@ -178,7 +178,7 @@ def test_a_dying_kernel_is_reported_within_seconds(live: LiveServer) -> None:
     ended = live.result("execution_get", execution_id=running["execution_id"], timeout=30)
     assert time.monotonic() - started < 5
     assert ended["isError"]
-    assert "died" in ended["content"][0]["text"] and "so far" in ended["content"][0]["text"]
+    assert "the kernel died" in ended["content"][0]["text"] and "so far" in ended["content"][0]["text"]
     # The caller knows; the kernel that Jupyter starts in its place is used without another word.
     assert live.structured("cell_execute", path="dead.ipynb", index=2)["status"] == "ok"
     nbformat.validate(live.on_disk("dead.ipynb"))
