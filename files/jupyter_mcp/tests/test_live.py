@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import random
 import subprocess
 import sys
@@ -164,12 +165,13 @@ def test_twenty_clients_open_at_once(live: LiveServer) -> None:
     assert [room["path"] for room in live.call("room_list")].count("cold.ipynb") == 1
 
 
+@pytest.mark.timeout(1200)
 def test_nothing_answered_is_lost_by_a_kill(make_live: Callable[..., LiveServer]) -> None:
     """Kill the server at random moments under load; every edit that was answered is in the file, which is whole."""
     server = make_live()
     rng = random.Random(7)
     done: list[str] = []
-    for round_number in range(4):
+    for round_number in range(int(os.environ.get("JUPYTER_MCP_KILLS", "3"))):
         path = f"killed-{round_number}.ipynb"
         server.call("notebook_create", path=path)
         answered: list[str] = []
