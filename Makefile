@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-full-profile lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -39,6 +39,10 @@ test-browser: $(VENV)/ready-for-tests ## A real browser in a real JupyterLab.
 
 test-faults: $(VENV)/ready-for-tests ## Deploys that are interrupted and killed; minutes.
 	@$(RUN)/python -m pytest tests/faults
+
+test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite, against a deployed site.
+	@tests/conformance/install-suite
+	@$(RUN)/python -m pytest tests/conformance
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile
