@@ -339,6 +339,68 @@ async def test_many_edits_at_once_share_saves(jp_serverapp: Any, jp_root_dir: Pa
         assert 1 <= len(writes) < 20
 
 
+async def test_an_answer_waits_for_the_disk(jp_serverapp: Any, jp_root_dir: Path, monkeypatch: Any) -> None:
+    write_notebook(jp_root_dir / "a.ipynb", "one")
+    async with connected(jp_serverapp, jp_root_dir) as tools:
+        store = tools.service.rooms._store
+        write = store.write
+        finished: list[bytes] = []
+
+        async def slow(path: str, data: bytes, known: Any) -> Any:
+            await asyncio.sleep(0.4)
+            state = await write(path, data, known)
+            finished.append(data)
+            return state
+
+        monkeypatch.setattr(store, "write", slow)
+        edits = [
+            ("cell_update", {"index": 0, "source": "UPDATED"}),
+            ("cell_insert", {"index": 0, "source": "INSERTED"}),
+            ("cell_move", {"index": 0, "to": 1}),
+            ("cell_delete", {"index": 0}),
+            ("cell_execute", {"index": 0}),
+        ]
+        for number, (tool, arguments) in enumerate(edits, 1):
+            await tools(tool, path="a.ipynb", **arguments)
+            assert len(finished) >= number, f"{tool} answered before its save was through"
+
+
+async def test_a_cancelled_caller_leaves_the_save_running(
+    jp_serverapp: Any, jp_root_dir: Path, monkeypatch: Any
+) -> None:
+    write_notebook(jp_root_dir / "a.ipynb", "one")
+    async with connected(jp_serverapp, jp_root_dir) as tools:
+        await tools("cell_get", path="a.ipynb", index=0)
+        store = tools.service.rooms._store
+        write = store.write
+
+        async def slow(path: str, data: bytes, known: Any) -> Any:
+            await asyncio.sleep(0.4)
+            return await write(path, data, known)
+
+        monkeypatch.setattr(store, "write", slow)
+        edit = asyncio.create_task(tools.service.cell_update("a.ipynb", 0, "two", None, None, None))
+        await asyncio.sleep(0.2)
+        edit.cancel()
+        await asyncio.sleep(0.6)
+        assert tools.sources("a.ipynb") == ["two"]
+
+
+async def test_a_save_that_does_not_arrive_is_noticed(jp_serverapp: Any, jp_root_dir: Path, monkeypatch: Any) -> None:
+    """A disk that swallows a write: the read-back finds out."""
+    from jupyter_mcp.storage import FileStore
+
+    write_notebook(jp_root_dir / "a.ipynb", "one")
+    async with connected(jp_serverapp, jp_root_dir) as tools:
+        await tools("cell_get", path="a.ipynb", index=0)
+        monkeypatch.setattr(FileStore, "_replace", lambda self, target, data: None)
+        with pytest.raises(ToolError, match="read back"):
+            await tools("cell_update", path="a.ipynb", index=0, source="two")
+        monkeypatch.undo()
+        assert await tools("cell_update", path="a.ipynb", index=0, source="three")
+        assert tools.sources("a.ipynb") == ["three"]
+
+
 async def test_writing_what_is_there_writes_nothing(jp_serverapp: Any, jp_root_dir: Path) -> None:
     write_notebook(jp_root_dir / "a.ipynb", "one")
     async with connected(jp_serverapp, jp_root_dir) as tools:
