@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile bench-mcp lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -46,6 +46,9 @@ test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite,
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile
+
+bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp beside its strongest peer; minutes. BENCH=--help tells more.
+	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)
 
 lint: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## ruff and mypy.
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy

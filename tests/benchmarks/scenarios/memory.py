@@ -1,0 +1,82 @@
+"""Memory: what a server holds after a long day must be what it held in the morning."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ..client import MCPConnection, Tools
+from ..measure import Series, resident_bytes
+from ..notebooks import code_cell, write_notebook
+from ..report import Goal, Outcome, Row
+from ..servers import JupyterServer, our_server
+from .bench import Bench
+
+__all__ = ["memory"]
+
+_IDLE_SECONDS = 2.0
+_CLOSE_SECONDS = 120.0
+_CELLS = 50
+_MIB = 1024 * 1024
+_RESULT = repr("x" * 2000)
+
+
+async def _work(server: JupyterServer, tools: Tools, executions: int, notebooks: range) -> Series:
+    """Run a cell `executions` times; then open, edit and leave `notebooks`, until all of them are closed."""
+    series = Series()
+    for _ in range(executions):
+        series.latencies.append(await tools.execute("run.ipynb", code_cell(_CELLS), _RESULT))
+    for number in notebooks:
+        path = f"day-{number}.ipynb"
+        write_notebook(server.workspace / path, _CELLS)
+        await tools.use(path)
+        await tools.update(path, code_cell(_CELLS), f"edited_{number} = 1")
+    return series
+
+
+async def _closed(server: JupyterServer) -> None:
+    async with MCPConnection(f"{server.url}mcp", server.token) as connection:
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while time.monotonic() < deadline:
+            answer = await connection.call("room_list")
+            if not answer.structured["result"]:
+                return
+            await asyncio.sleep(0.5)
+    raise RuntimeError(f"notebooks are open {_CLOSE_SECONDS:g} s after their last use")
+
+
+async def memory(bench: Bench) -> Outcome:
+    """A server of its own, which closes notebooks after seconds instead of minutes.
+
+    The first tenth of the work warms it up: caches, buffers and imports are no leak. Both times are measured when all
+    notebooks are closed. The peer is not measured: the goal is none against it.
+    """
+    share = 4 if bench.quick else 1
+    executions, notebooks = 1000 // share, 200 // share
+    server = our_server(bench.scratch / "memory", source=bench.source, idle_timeout=_IDLE_SECONDS)
+    write_notebook(server.workspace / "run.ipynb", _CELLS, {code_cell(_CELLS): "'x' * 2000"})
+    server.start()
+    try:
+        async with server.client() as tools:
+            await _work(server, tools, executions // 10, range(notebooks // 10))
+            await _closed(server)
+            before = resident_bytes(server.pid)
+            series = await _work(server, tools, executions, range(notebooks // 10, notebooks // 10 + notebooks))
+            busy = resident_bytes(server.pid)
+            await _closed(server)
+            after = resident_bytes(server.pid)
+    finally:
+        server.stop()
+    remark = f"{before / _MIB:.0f} MiB, after it {after / _MIB:.0f} MiB; with the notebooks open {busy / _MIB:.0f} MiB"
+    return Outcome(
+        [Row(f"cell_execute, {executions} times in a row", series, "not measured")],
+        [
+            Goal(
+                f"memory after {executions} executions and {notebooks} notebooks",
+                1.1,
+                "×",
+                after / before,
+                remark=remark,
+            )
+        ],
+    )
