@@ -6,6 +6,7 @@ live document. So an execution keeps its outputs even when its cell is deleted, 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +28,20 @@ class Operation:
     text: str = ""
 
 
+# What one execution may put into the notebook. A loop that prints for ever must not fill the memory of the server, of
+# every browser, and the disk.
+MAX_BYTES = 64 * 1024 * 1024
+
+
 @dataclass
 class Area:
-    """The outputs of one execution, as nbformat has them."""
+    """The outputs of one execution, as nbformat has them. `size`: about how many bytes of text they are."""
 
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    limit: int = MAX_BYTES
+    size: int = 0
     _clear_next: bool = False
+    _full: bool = False
 
     def take(self, msg_type: str, content: dict[str, Any]) -> list[Operation]:
         """What an output message changes. `clear_output(wait=True)` waits for the next output."""
@@ -47,6 +56,14 @@ class Area:
         operations: list[Operation] = []
         if self._clear_next:
             operations += self._clear()
+        # Why it failed is worth more than the rest of what it printed.
+        if self._full and output["output_type"] != "error":
+            return operations
+        self.size += _size(output)
+        if self.size > self.limit and output["output_type"] != "error":
+            self._full = True
+            text = f"\n[Output beyond {self.limit} bytes is not kept. The cell runs on.]\n"
+            output = {"output_type": "stream", "name": "stderr", "text": text}
         last = self.outputs[-1] if self.outputs else None
         if (
             output["output_type"] == "stream"
@@ -72,7 +89,8 @@ class Area:
         return [Operation("replace", output=dict(output), index=index)]
 
     def _clear(self) -> list[Operation]:
-        self._clear_next = False
+        self._clear_next = self._full = False
+        self.size = 0
         self.outputs.clear()
         return [Operation("clear")]
 
@@ -95,6 +113,12 @@ class Area:
                 elif target is not None:
                     # An older client may hold the text as a plain value.
                     target["text"] = Text(str(text or "") + operation.text)
+
+
+def _size(output: dict[str, Any]) -> int:
+    if output["output_type"] == "stream":
+        return len(output["text"])
+    return len(json.dumps(output, default=str))
 
 
 def _shared_output(output: dict[str, Any]) -> Map[Any]:

@@ -28,7 +28,9 @@ __all__ = ["Execution", "Executions"]
 _BURST = 3
 _FLUSH_SECONDS = 0.03
 _SAVE_SECONDS = 2.0
+# Executions that `execution_get` still finds: so many, and so many bytes of their outputs.
 _KEPT = 500
+_KEPT_BYTES = 128 * 1024 * 1024
 
 FINAL = ("ok", "error", "failed")
 
@@ -114,11 +116,24 @@ class Executions:
 
     def _remember(self, execution: Execution) -> None:
         self._known[execution.id] = execution
-        for execution_id in list(self._known):
-            if len(self._known) <= _KEPT:
+        size = sum(known.area.size for known in self._known.values())
+        for old in list(self._known.values()):
+            if len(self._known) <= _KEPT and size <= _KEPT_BYTES:
                 break
-            if not self._known[execution_id].running:
-                del self._known[execution_id]
+            if not old.running:
+                size -= old.area.size
+                self._forget(old)
+
+    def _forget(self, execution: Execution) -> None:
+        del self._known[execution.id]
+        key = (execution.room_id, execution.cell_id)
+        if self._latest.get(key) is execution:
+            del self._latest[key]
+        displays = self._displays.get(execution.room_id, {})
+        for display_id in list(displays):
+            displays[display_id] = [shown for shown in displays[display_id] if shown[0] is not execution]
+            if not displays[display_id]:
+                del displays[display_id]
 
     async def _run(self, execution: Execution, notebook: OpenNotebook) -> None:
         try:

@@ -23,7 +23,10 @@ _RETRY_SECONDS = 5.0
 
 
 class Keeper:
-    """`idle_timeout` in seconds, 0 for never. `busy` says whether a notebook's kernel is at work for it."""
+    """`idle_timeout` in seconds, 0 for never. `busy` says whether a notebook's kernel is at work for it.
+
+    `tidy` is called at every look.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Keeper:
         *,
         idle_timeout: float,
         busy: Callable[[str], bool],
+        tidy: Callable[[], None] = lambda: None,
         log: logging.Logger,
         tick: float = _TICK_SECONDS,
     ) -> None:
@@ -39,6 +43,7 @@ class Keeper:
         self._collaboration = collaboration
         self._idle_timeout = idle_timeout
         self._busy = busy
+        self._tidy = tidy
         self._log = log
         self._tick = tick
         self._task: asyncio.Task[None] | None = None
@@ -57,6 +62,7 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._tick)
+            self._tidy()
             for notebook in self._rooms.opened:
                 try:
                     await self.look_after(notebook)

@@ -293,7 +293,7 @@ class Kernels:
                 connection = KernelConnection(kernel_id, manager, self._log)
                 await connection.start()
                 self._connections[kernel_id] = connection
-                self._drop_stale()
+                self.drop_stale()
             elif not await connection.alive():
                 await connection._wait_until_alive()
             found = (kernel_id, identity_of(manager))
@@ -355,6 +355,7 @@ class Kernels:
             raise KernelFailed(f"The kernel could not be started: {error}.") from error
         return session
 
-    def _drop_stale(self) -> None:
+    def drop_stale(self) -> None:
+        """Let go of kernels that have been shut down."""
         for kernel_id in [kernel_id for kernel_id in self._connections if kernel_id not in self._kernels]:
             self._connections.pop(kernel_id).stop()
