@@ -12,14 +12,14 @@ import logging
 import time
 import uuid
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import cells
 from .area import Area, Operation
-from .errors import CellNotFound, ChangedOnDisk, ExecutionNotFound, KernelFailed, NotebookError, SaveFailed
-from .kernels import Kernels, Request
+from .connection import Request
+from .errors import CellNotFound, ChangedOnDisk, ExecutionNotFound, NotebookError, SaveFailed
+from .kernels import Kernels
 from .rooms import OpenNotebook, Rooms
 
 __all__ = ["Execution", "Executions"]
@@ -305,11 +305,3 @@ def _outcome(request: Request) -> tuple[str, str | None]:
 
 def _death_notice(reason: str) -> dict[str, Any]:
     return {"ename": "KernelLost", "evalue": reason, "traceback": [f"KernelLost: {reason}"]}
-
-
-def raise_if_failed(execution: Execution) -> None:
-    if execution.status == "failed":
-        raise KernelFailed(execution.problem or "The execution failed.")
-
-
-Progress = Callable[[Execution], None]

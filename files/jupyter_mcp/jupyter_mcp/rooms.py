@@ -101,6 +101,8 @@ class Rooms:
         else:
             notebook.saver.acknowledge()
         notebook.last_used = time.monotonic()
+        # A rename through Jupyter moves the file, and keeps the room.
+        notebook.path = canonical
         return notebook
 
     def peek(self, room_id: str) -> OpenNotebook | None:
@@ -109,12 +111,13 @@ class Rooms:
 
     async def reopen(self, room_id: str) -> OpenNotebook:
         """The live notebook of a room that may have been closed meanwhile, wherever its file is now."""
-        notebook = self._current(room_id)
-        if notebook is not None:
-            return notebook
         path = self._collaboration.file_path(room_id)
         if path is None:
             raise NotebookNotFound("The notebook was deleted.")
+        notebook = self._current(room_id)
+        if notebook is not None:
+            notebook.path = path
+            return notebook
         return await self.open(path, edit=False)
 
     async def close(self, notebook: OpenNotebook) -> bool:

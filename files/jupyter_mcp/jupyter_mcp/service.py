@@ -14,7 +14,7 @@ from typing import Any
 from . import cells
 from .aftersave import AfterSave
 from .caller import current_caller
-from .errors import CellNotFound, CellRefused, ChangedOnDisk, NotebookError, SaveFailed
+from .errors import CellNotFound, CellRefused, ChangedOnDisk, SaveFailed
 from .execution import Execution, Executions
 from .keeper import Keeper
 from .kernels import Kernels
@@ -330,8 +330,3 @@ def users_of(room: Any) -> list[dict[str, str]]:
         name = str(user.get("display_name") or user.get("name") or user_id)
         users.setdefault(user_id, {"id": user_id, "name": name})
     return sorted(users.values(), key=lambda user: (user["name"], user["id"]))
-
-
-def plain_failure(error: Exception) -> str | None:
-    """The text of an error that is meant for the agent."""
-    return str(error) if isinstance(error, NotebookError) else None

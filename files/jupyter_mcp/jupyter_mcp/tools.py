@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -16,13 +15,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
-from mcp.types import ImageContent, TextContent, ToolAnnotations
+from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from . import __version__, caller, cells, schemas
-from .errors import CellRefused, KernelFailed, NotebookError
+from .answers import IMAGE_BYTES, image_blocks, json_text, render_execution, render_notebook, render_page, text
+from .errors import NotebookError
 from .execution import Execution
-from .outputs import as_content, fit
+from .outputs import fit
 from .service import Service
 
 __all__ = ["TOOLS", "build_server"]
@@ -39,7 +39,6 @@ start and limit, to notebook_get."""
 
 DEFAULT_TIMEOUT = 50.0
 OUTPUT_BYTES = 20_000
-IMAGE_BYTES = 1_000_000
 _PROGRESS_SECONDS = 1.0
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -106,13 +105,21 @@ def _told(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def _text(text: str, **more: Any) -> ToolResult:
-    """A sentence for people; the same, and what a program wants to know, as structured content."""
-    return ToolResult(
-        content=[TextContent(type="text", text=text)],
-        structured_content={"result": text, **more},
-        meta={"fastmcp": {"wrap_result": True}},
-    )
+async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
+    """Wait for the end of an execution, telling the client about progress about once a second."""
+    started = time.monotonic()
+    deadline = started + timeout
+    while execution.running:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return
+        try:
+            await asyncio.wait_for(execution.done.wait(), min(remaining, _PROGRESS_SECONDS))
+        except TimeoutError:
+            elapsed = time.monotonic() - started
+            await ctx.report_progress(
+                elapsed, None, f"{execution.status} for {elapsed:.0f} s, {len(execution.outputs)} outputs"
+            )
 
 
 def build_server(service: Service) -> FastMCP[Any]:
@@ -203,7 +210,7 @@ def build_server(service: Service) -> FastMCP[Any]:
         answer = {**cell, "index": position, "source_hash": cells.source_hash(cell["source"])}
         if cell["cell_type"] == "code":
             answer["outputs"] = shown.outputs
-        return ToolResult(content=[_json_text(answer), *_image_blocks(shown.images)], structured_content=answer)
+        return ToolResult(content=[json_text(answer), *image_blocks(shown.images)], structured_content=answer)
 
     @tool(caller.WRITE, "Edit a cell", schemas.EDITED, destructive=True, idempotent=True)
     async def cell_update(
@@ -219,7 +226,7 @@ def build_server(service: Service) -> FastMCP[Any]:
     ) -> ToolResult:
         """Replace a cell's source in place (and its type, if given). Answers when the edit is saved on disk."""
         position, changed = await service.cell_update(path, index, source, cell_type, cell_id, expected_source_hash)
-        return _text(f"Cell {position} updated", index=position, cell_id=changed, source_hash=cells.source_hash(source))
+        return text(f"Cell {position} updated", index=position, cell_id=changed, source_hash=cells.source_hash(source))
 
     @tool(caller.WRITE, "Insert a cell", schemas.EDITED)
     async def cell_insert(
@@ -234,7 +241,7 @@ def build_server(service: Service) -> FastMCP[Any]:
     ) -> ToolResult:
         """Insert a new cell. Answers when it is saved on disk. Not to be repeated after an error without looking."""
         position, cell_id = await service.cell_insert(path, index, source, cell_type)
-        return _text(
+        return text(
             f"Cell inserted at index {position}",
             index=position,
             cell_id=cell_id,
@@ -247,7 +254,7 @@ def build_server(service: Service) -> FastMCP[Any]:
     ) -> ToolResult:
         """Delete a cell. Answers when that is saved on disk."""
         position, deleted = await service.cell_delete(path, index, cell_id, expected_source_hash)
-        return _text(f"Cell {position} deleted", index=position, cell_id=deleted)
+        return text(f"Cell {position} deleted", index=position, cell_id=deleted)
 
     @tool(caller.WRITE, "Move a cell", schemas.EDITED)
     async def cell_move(
@@ -260,7 +267,7 @@ def build_server(service: Service) -> FastMCP[Any]:
     ) -> ToolResult:
         """Move a cell to another position; it keeps its id and outputs. Answers when that is saved on disk."""
         position, target, moved = await service.cell_move(path, index, to, cell_id, expected_source_hash)
-        return _text(f"Cell {position} moved to index {target}", index=target, cell_id=moved)
+        return text(f"Cell {position} moved to index {target}", index=target, cell_id=moved)
 
     @tool(caller.EXECUTE, "Run a cell", schemas.EXECUTED, destructive=True, open_world=True)
     async def cell_execute(
@@ -318,13 +325,13 @@ def build_server(service: Service) -> FastMCP[Any]:
     async def kernel_interrupt(path: Path) -> ToolResult:
         """Interrupt what the notebook's kernel runs now. Variables stay; queued cells run next."""
         await service.kernel_interrupt(path)
-        return _text("Kernel interrupted")
+        return text("Kernel interrupted")
 
     @tool(caller.KERNEL, "Restart the kernel", schemas.TEXT, destructive=True)
     async def kernel_restart(path: Path) -> ToolResult:
         """Restart the notebook's kernel. All variables are lost, for everybody; what runs or is queued fails."""
         await service.kernel_restart(path)
-        return _text("Kernel restarted")
+        return text("Kernel restarted")
 
     @tool(caller.READ, "List open notebooks", schemas.ROOMS, read_only=True)
     async def room_list() -> list[dict[str, Any]]:
@@ -333,131 +340,3 @@ def build_server(service: Service) -> FastMCP[Any]:
 
     assert sorted(registered) == sorted(TOOLS)
     return server
-
-
-# -- answers ------------------------------------------------------------------------------------------------------
-
-
-def _json_text(value: Any) -> TextContent:
-    return TextContent(type="text", text=json.dumps(value, ensure_ascii=False))
-
-
-def _image_blocks(images: list[tuple[str, str]]) -> list[ImageContent]:
-    return [ImageContent(type="image", data=data, mime_type=mime) for mime, data in images]
-
-
-def render_notebook(
-    document: Any, mirror: Any, start: int, limit: int | None, brief: bool, output_bytes: int
-) -> dict[str, Any]:
-    """The notebook as nbformat JSON: cells `start` to `start + limit`, outputs within the budget."""
-    count = len(mirror)
-    end = count if limit is None else min(count, start + limit)
-    shown = []
-    remaining = output_bytes
-    for position in range(start, end):
-        cell = cells.cell_dict(cells.shared_cell(document, position))
-        if brief:
-            _make_brief(cell)
-        elif cell.get("outputs"):
-            cut = fit(cell["outputs"], max(remaining, 0), 0)
-            cell["outputs"] = cut.outputs
-            remaining -= len(json.dumps(cut.outputs, ensure_ascii=False, default=str))
-        shown.append(cell)
-    metadata = cells.notebook_metadata(document)
-    metadata["jupyter_mcp"] = {
-        "cell_count": count,
-        "start": start,
-        "returned": len(shown),
-        "version": mirror.version,
-    }
-    return {"cells": shown, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-
-
-def _make_brief(cell: dict[str, Any]) -> None:
-    lines = cell["source"].splitlines()
-    if len(lines) > 3 or len(cell["source"]) > 300:
-        head = "\n".join(lines[:3])[:300]
-        cell["source"] = f"{head}\n[... {len(lines)} lines, {len(cell['source'])} characters in all ...]"
-    if cell.get("outputs"):
-        kinds = [str(output.get("output_type")) for output in cell["outputs"]]
-        cell["outputs"] = []
-        cell["metadata"] = {**cell["metadata"], "jupyter_mcp": {"output_kinds": kinds}}
-
-
-def render_execution(execution: Execution, output_bytes: int, waited: float | None) -> ToolResult:
-    """The outputs as [{type, content}]; an execution that has not simply finished ends with a 'status' entry."""
-    if execution.status == "failed" and not execution.outputs:
-        raise KernelFailed(execution.problem or "The execution failed.")
-    shown = fit(execution.outputs, output_bytes, IMAGE_BYTES)
-    result = [as_content(output) for output in shown.outputs]
-    message = _status_message(execution, waited)
-    if message is not None:
-        status = {"execution_id": execution.id, "status": execution.status, "message": message}
-        result.append({"type": "status", "content": status})
-    structured = {
-        "result": result,
-        "execution_id": execution.id,
-        "status": execution.status,
-        "execution_count": execution.execution_count,
-        "cell_id": execution.cell_id,
-        "saved": execution.saved,
-        "omitted_bytes": shown.omitted,
-    }
-    return ToolResult(
-        content=[_json_text(result), *_image_blocks(shown.images)],
-        structured_content=structured,
-        meta={"fastmcp": {"wrap_result": True}},
-        is_error=execution.status == "failed" or execution.saved is False,
-    )
-
-
-def _status_message(execution: Execution, waited: float | None) -> str | None:
-    if execution.running:
-        after = f" after {waited:g} seconds" if waited is not None else ""
-        state = "waits for its turn" if execution.status == "queued" else "is still running"
-        return (
-            f"The cell {state}{after}; its outputs keep arriving in the notebook. "
-            f"Call execution_get with execution_id '{execution.id}' for the rest, or kernel_interrupt to stop it."
-        )
-    return execution.problem
-
-
-def render_page(execution: Execution, offset: int, size: int) -> ToolResult:
-    """A page of the complete output text: what `json.dumps` gives for all outputs, by bytes of UTF-8."""
-    whole = json.dumps([as_content(output) for output in execution.outputs], ensure_ascii=False).encode()
-    if size <= 0:
-        raise CellRefused("output_bytes must be at least 1 to read a page.")
-    end = offset + size
-    while end < len(whole) and end > offset + 1 and whole[end] & 0xC0 == 0x80:
-        # Not in the middle of a character.
-        end -= 1
-    page = whole[offset:end]
-    following = offset + len(page) if offset + len(page) < len(whole) else None
-    content = {
-        "text": page.decode("utf-8", "replace"),
-        "offset": offset,
-        "next_offset": following,
-        "total_bytes": len(whole),
-    }
-    result = [{"type": "page", "content": content}]
-    structured = {"result": result, "execution_id": execution.id, "status": execution.status}
-    return ToolResult(
-        content=[_json_text(result)], structured_content=structured, meta={"fastmcp": {"wrap_result": True}}
-    )
-
-
-async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
-    """Wait for the end of an execution, telling the client about progress about once a second."""
-    started = time.monotonic()
-    deadline = started + timeout
-    while execution.running:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            return
-        try:
-            await asyncio.wait_for(execution.done.wait(), min(remaining, _PROGRESS_SECONDS))
-        except TimeoutError:
-            elapsed = time.monotonic() - started
-            await ctx.report_progress(
-                elapsed, None, f"{execution.status} for {elapsed:.0f} s, {len(execution.outputs)} outputs"
-            )

@@ -361,3 +361,14 @@ def test_what_threads_print_later_reaches_the_cell(live: LiveServer) -> None:
             break
         time.sleep(0.1)
     assert cell["outputs"][0]["text"] == "now\nlater\n"
+
+
+def test_a_renamed_notebook_keeps_its_kernel(live: LiveServer) -> None:
+    write_notebook(live.workspace / "before.ipynb", "x = 41", "print(x + 1)")
+    live.call("cell_execute", path="before.ipynb", index=0)
+    body = {"path": "after.ipynb"}
+    httpx.patch(f"{live.url}api/contents/before.ipynb", headers=live.headers, json=body).raise_for_status()
+    assert text(live.call("cell_execute", path="after.ipynb", index=1)) == "42\n"
+    sessions = httpx.get(f"{live.url}api/sessions", headers=live.headers).json()
+    paths = [session["path"] for session in sessions]
+    assert "after.ipynb" in paths and "before.ipynb" not in paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_mcp.kernels import Request
+from jupyter_mcp.connection import Request
 
 
 def drained(request: Request) -> list[Any]:
