@@ -123,7 +123,7 @@ def _port_problem(bind: str, port: int, home: str) -> str | None:
 def _taken(bind: str, port: int, home: str) -> str | None:
     """Say who has the port, unless it is this very site."""
     advice = "Stop that program or set another jupyter_port (with make up: JUPYFLEET_PORT=…)."
-    pids = processes.holders(processes.listeners(port))
+    pids = processes.holders(processes.listeners(bind, port))
     if any(processes.site_of(pid) == home for pid in pids):
         return None
     who = f"process {pids[0]} ({processes.name_of(pids[0])})" if pids else "a process of another user"

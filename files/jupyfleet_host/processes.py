@@ -7,8 +7,10 @@ supervisord is started with ``JUPYFLEET_SITE``, and the server, kernels and term
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,15 +20,28 @@ PROC = Path("/proc")
 MARK = "JUPYFLEET_SITE"
 
 
-def listeners(port: int) -> set[str]:
-    """The sockets that listen on a TCP port, as /proc/PID/fd names them (proc_pid_net(5): state 0A is LISTEN)."""
+def listeners(bind: str, port: int) -> set[str]:
+    """The sockets that keep another one from listening on an address and port, as /proc/PID/fd names them.
+
+    (proc_pid_net(5): state 0A is LISTEN, and addresses are in groups of four bytes in the machine's order.)
+    """
+    wanted = ipaddress.ip_address(bind)
     sockets = set()
     for table in ("net/tcp", "net/tcp6"):
         for line in _read(PROC / table).decode().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+            address_text, _, port_text = fields[1].rpartition(":")
+            if fields[3] != "0A" or int(port_text, 16) != port:
+                continue
+            address = _address(address_text)
+            if address == wanted or address.is_unspecified or wanted.is_unspecified:
                 sockets.add(f"socket:[{fields[9]}]")
     return sockets
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    groups = [int(text[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(text), 8)]
+    return ipaddress.ip_address(b"".join(groups))
 
 
 def holders(sockets: set[str]) -> list[int]:
