@@ -65,13 +65,13 @@ clean: ## Remove what these commands made in the checkout.
 
 # An environment is ready when its lock is installed; the lock names hashes, and the index is this machine's own.
 $(VENV)/ready: requirements/controller.txt requirements/uv.txt pyproject.toml requirements/install
-	@requirements/install $(VENV) $(PYTHON) controller --editable
+	@requirements/install $(VENV) $(PYTHON) controller .
 	@touch $@
 
 $(VENV)/ready-for-tests: requirements/controller-test.txt $(VENV)/ready
 	@requirements/install $(VENV) $(PYTHON) controller-test
 	@touch $@
 
-$(VENV_JUPYTER)/ready: requirements/jupyter-test.txt $(VENV)/ready
-	@requirements/install $(VENV_JUPYTER) $(PYTHON) jupyter-test
+$(VENV_JUPYTER)/ready: requirements/jupyter-test.txt files/jupyter_mcp/pyproject.toml $(VENV)/ready
+	@requirements/install $(VENV_JUPYTER) $(PYTHON) jupyter-test ./files/jupyter_mcp
 	@touch $@
