@@ -81,6 +81,11 @@ class Presence:
         agent = self._agents[key] = _Agent(name, notebook)
         agent.show()
 
+    def forget(self, notebook: OpenNotebook) -> None:
+        """The room has been closed; there is nobody left to show anything to."""
+        for key in [key for key, agent in self._agents.items() if agent.room is notebook.room]:
+            del self._agents[key]
+
     def start(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run())

@@ -73,7 +73,7 @@ class Rooms:
         self._on_saved = on_saved
         self._open: dict[str, OpenNotebook] = {}
         self._opening: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.on_open: Callable[[OpenNotebook], None] | None = None
+        self.on_forget: Callable[[OpenNotebook], None] = lambda notebook: None
 
     @property
     def opened(self) -> list[OpenNotebook]:
@@ -134,6 +134,7 @@ class Rooms:
     def forget(self, notebook: OpenNotebook) -> None:
         if self._open.get(notebook.room_id) is notebook:
             del self._open[notebook.room_id]
+        self.on_forget(notebook)
         notebook.close()
 
     def _current(self, room_id: str) -> OpenNotebook | None:
@@ -191,8 +192,6 @@ class Rooms:
         )
         notebook = OpenNotebook(room_id, path, room, document, mirror, saver)
         self._open[room_id] = notebook
-        if self.on_open is not None:
-            self.on_open(notebook)
         return notebook
 
     async def _drop_default_cell(self, room: Any, document: YNotebook, path: str) -> None:

@@ -53,6 +53,7 @@ class Service:
         self.keeper = keeper
         self.presence = presence
         presence.busy = executions.running
+        rooms.on_forget = presence.forget
         self._specs = kernel_spec_manager
         self._log = log
 

@@ -8,6 +8,7 @@ registers a dead room when a file cannot be read, and cannot save; so private na
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -184,6 +185,10 @@ class Collaboration:
             del extension.ywebsocket_server.rooms[room_id]
         if not self.is_dead(room):
             await room.stop()
+        if room.ystore is not None:
+            # Rooms leave their update store running, with a task and a thread each.
+            with contextlib.suppress(Exception):
+                await room.ystore.stop()
         file_id = room_id.split(":", 2)[2]
         if file_id in extension.file_loaders:
             try:
@@ -196,10 +201,13 @@ class Collaboration:
     async def close(self, room_id: str, room: DocumentRoom) -> bool:
         """Close a room that nobody has open; whether it was closed."""
         extension = self.extension
-        async with extension._room_locks[room_id]:
+        lock = extension._room_locks[room_id]
+        async with lock:
             if room.clients or extension.ywebsocket_server.rooms.get(room_id) is not room:
                 return False
             await self._forget(room_id, room)
+            if extension._room_locks.get(room_id) is lock:
+                del extension._room_locks[room_id]
         return True
 
     # -- the parts of a room -------------------------------------------------------------------------------------

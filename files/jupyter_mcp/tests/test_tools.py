@@ -409,3 +409,27 @@ async def test_writing_what_is_there_writes_nothing(jp_serverapp: Any, jp_root_d
         await tools("cell_update", path="a.ipynb", index=0, source="two")
         after = (jp_root_dir / "a.ipynb").stat()
         assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+async def test_closed_rooms_leave_nothing_behind(jp_serverapp: Any, jp_root_dir: Path) -> None:
+    import gc
+
+    from jupyter_server_ydoc.rooms import DocumentRoom
+
+    def rooms_in_memory() -> int:
+        gc.collect()
+        return sum(isinstance(found, DocumentRoom) for found in gc.get_objects())
+
+    async with connected(jp_serverapp, jp_root_dir) as tools:
+        before = rooms_in_memory()
+        for number in range(10):
+            write_notebook(jp_root_dir / f"{number}.ipynb", "a")
+            await tools("cell_update", path=f"{number}.ipynb", index=0, source="b")
+        assert rooms_in_memory() == before + 10
+        closed = [await tools.service.rooms.close(notebook) for notebook in tools.service.rooms.opened]
+        assert closed == [True] * 10
+        await asyncio.sleep(0.2)
+        # One may still be held by the frame of the loop above.
+        assert rooms_in_memory() <= before + 1
+        assert await tools("room_list") == []
+        assert (await tools("cell_get", path="0.ipynb", index=0))["source"] == "b"
