@@ -40,12 +40,14 @@ class Service(Component):
         )
 
     def configure(self, tree: Tree) -> None:
+        server, lab = self.paths.jupyter_config, self.paths.jupyter_config / "labconfig"
         tree.add(
-            File(
-                self.paths.jupyter_config / "jupyter_server_config.py",
-                self.render("jupyter_server_config.py.j2"),
-                0o600,
-            )
+            File(server / "jupyter_server_config.py", self.render("jupyter_server_config.py.j2"), 0o600),
+            # JSON wins over Python, and Jupyter writes into this file: a password that somebody set in the browser
+            # would outlive a new token.
+            File(server / "jupyter_server_config.json", self.render("jupyter_server_config.json.j2"), 0o600),
+            Directory(lab, 0o700),
+            File(lab / "default_setting_overrides.json", self.render("default_setting_overrides.json.j2"), 0o600),
         )
         self._marks = {
             "JUPYFLEET_RELEASE": release_of(self.settings).identifier,

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import nbformat
 import pytest
 
@@ -121,6 +122,18 @@ def test_strangers_are_refused(site: LocalSite) -> None:
     assert site.get("api/contents", token="0" * 64) == 403
     assert site.get("api/contents", token=site.token) == 200
     assert site.get("api") == 200
+
+
+def test_nobody_sets_a_password_that_would_outlive_the_token(site: LocalSite) -> None:
+    with httpx.Client(base_url=site.url, timeout=30) as browser:
+        browser.get("login")
+        form = {"password": site.token, "new_password": "let me in", "_xsrf": browser.cookies["_xsrf"]}
+        browser.post("login", data=form)
+    assert 'hashed_password": ""' in (site.home / ".config/jupyfleet/jupyter/jupyter_server_config.json").read_text()
+    with httpx.Client(base_url=site.url, timeout=30) as stranger:
+        stranger.get("login")
+        stranger.post("login", data={"password": "let me in", "_xsrf": stranger.cookies["_xsrf"]})
+        assert stranger.get("api/contents").status_code == 403
 
 
 def test_the_token_is_nowhere_but_in_its_file(site: LocalSite) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -104,6 +105,9 @@ class KernelConnection:
             # Jupyter restarts a kernel that died by itself; not every kernel manager has a restarter.
             self._manager.add_restart_callback(self._on_died, "restart")
         self._client = self._manager.client()
+        # A client of the manager has the manager's identity, and a kernel answers the newest with it. Others make such
+        # clients, too: jupyter-resource-usage one per request, for every open tab.
+        self._client.session.session = uuid.uuid4().hex
         self._client.start_channels(shell=True, iopub=True, stdin=True, hb=False, control=False)  # noqa: S604
         self._tasks = [
             asyncio.create_task(self._read(self._client.shell_channel, self._on_shell)),

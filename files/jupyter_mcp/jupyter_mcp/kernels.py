@@ -16,6 +16,7 @@ from tornado.web import HTTPError
 
 from .connection import Identity, KernelConnection, identity_of
 from .errors import KernelFailed
+from .joining import Joining
 
 __all__ = ["Kernels"]
 
@@ -31,6 +32,7 @@ class Kernels:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # What each notebook's callers know: (kernel id, identity), or None after a loss that they were told of.
         self._known: dict[str, tuple[str, Identity] | None] = {}
+        self._joining = Joining(session_manager, kernel_manager, self.session, log)
 
     async def session(self, path: str) -> dict[str, Any] | None:
         """The Jupyter session of a notebook, however the browser spells its path."""
@@ -60,7 +62,8 @@ class Kernels:
                         "The kernel of this notebook was shut down, so all its variables are gone. "
                         "Nothing was run; call cell_execute again to start a new kernel."
                     )
-                session = await self._start(path, kernel_name)
+                async with self._joining.starting(path):
+                    session = await self.session(path) or await self._start(path, kernel_name)
             kernel_id = session["kernel"]["id"]
             manager = self._kernels.get_kernel(kernel_id)
             connection = self._connections.get(kernel_id)
@@ -112,6 +115,7 @@ class Kernels:
             raise KernelFailed(f"The kernel could not be restarted: {error}.") from error
 
     async def close(self) -> None:
+        self._joining.close()
         for connection in self._connections.values():
             connection.stop()
         self._connections.clear()
