@@ -27,7 +27,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         description="Measure files/jupyter_mcp beside the peer jupyter-mcp-server, in turns on the same machine.",
         epilog="Ends with 0 when every goal was reached, with 1 when one was missed or an answer was wrong.",
     )
-    parser.add_argument("--quick", action="store_true", help="a quarter of the rounds: minutes become a minute or two")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the rounds, for a first look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there as well")
     parser.add_argument(
         "--only", action="append", choices=SCENARIOS, metavar="NAME", help=f"of: {', '.join(SCENARIOS)}"
@@ -73,7 +73,7 @@ def main(words: list[str]) -> int:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     if not options.without_peer:
         prepare_peer()
-    started, load = time.monotonic(), os.getloadavg()[0]
+    started, used, load = time.monotonic(), time.process_time(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="bench-mcp-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         bench = Bench(
@@ -93,6 +93,7 @@ def main(words: list[str]) -> int:
     about: dict[str, Any] = {
         "machine": f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} CPUs",
         "load before and after": f"{load:.1f}, {os.getloadavg()[0]:.1f}",
+        "CPU of the clients": f"{time.process_time() - used:.0f} s",
         "took": f"{time.monotonic() - started:.0f} s{' (quick)' if options.quick else ''}",
     }
     print(as_text(outcome.rows, outcome.goals, about))
