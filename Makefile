@@ -7,6 +7,7 @@ INVENTORY ?= inventories/local.py
 VENV := .venv
 VENV_JUPYTER := .venv-jupyter
 RUN := $(VENV)/bin
+SLOW_OF_JUPYTER_MCP := tests/test_faults.py tests/test_model.py
 
 help: ## List these commands.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 20
@@ -28,7 +29,7 @@ test-unit: $(VENV)/ready-for-tests ## Pure functions and host scripts: seconds.
 	@$(RUN)/python -m pytest tests/unit
 
 test-jupyter-mcp: $(VENV_JUPYTER)/ready ## The server extension, by itself.
-	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/python -m pytest
+	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/python -m pytest $(SLOW_OF_JUPYTER_MCP:%=--ignore=%)
 
 test-e2e: $(VENV)/ready-for-tests ## Deploys into temporary homes, with everything real.
 	@$(RUN)/python -m pytest tests/e2e
@@ -37,7 +38,8 @@ test-browser: $(VENV)/ready-for-tests ## A real browser in a real JupyterLab.
 	@tests/browser/install-chromium
 	@$(RUN)/python -m pytest tests/browser
 
-test-faults: $(VENV)/ready-for-tests ## Deploys that are interrupted and killed; minutes.
+test-faults: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Deploys and servers that are interrupted and killed; minutes.
+	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/python -m pytest $(SLOW_OF_JUPYTER_MCP)
 	@$(RUN)/python -m pytest tests/faults
 
 test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite, against a deployed site.

@@ -23,6 +23,7 @@ LOCKS = {
     "uv": "controller",
     "controller-test": "controller",
     "jupyter-test": "core",
+    "peer-mcp": "core",
 }
 OLDEST_PYTHON = "3.11"
 
