@@ -41,6 +41,8 @@ async def test_typing_and_an_agents_edit_of_the_same_cell_merge(live: LiveServer
     write_notebook(live.workspace / "merge.ipynb", "first\nmiddle\nlast")
     async with Browser(live, "merge.ipynb") as tab:
         tab.type(0, " line")
+        while not (await call(live, "cell_get", path="merge.ipynb", index=0))["source"].endswith("last line"):
+            await asyncio.sleep(0.02)
         await call(live, "cell_update", path="merge.ipynb", index=0, source="FIRST\nmiddle\nlast line")
         tab.type(0, "!")
         await tab.until(lambda: tab.sources == ["FIRST\nmiddle\nlast line!"])
