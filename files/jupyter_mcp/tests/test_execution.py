@@ -372,3 +372,17 @@ def test_a_renamed_notebook_keeps_its_kernel(live: LiveServer) -> None:
     sessions = httpx.get(f"{live.url}api/sessions", headers=live.headers).json()
     paths = [session["path"] for session in sessions]
     assert "after.ipynb" in paths and "before.ipynb" not in paths
+
+
+def test_a_tab_that_starts_a_kernel_meanwhile_gets_the_notebooks_own(live: LiveServer) -> None:
+    """JupyterLab starts a kernel under a random path and names the notebook afterwards; the agent may be faster."""
+    write_notebook(live.workspace / "join.ipynb", "import os; print(os.getpid())")
+    body = {"path": "join-1234.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}}
+    tab = httpx.post(f"{live.url}api/sessions", headers=live.headers, json=body, timeout=30).json()
+    pid = text(live.call("cell_execute", path="join.ipynb", index=0))
+    change = {"path": "join.ipynb", "name": "join.ipynb"}
+    answer = httpx.patch(f"{live.url}api/sessions/{tab['id']}", headers=live.headers, json=change, timeout=30).json()
+    assert answer["kernel"]["id"] != tab["kernel"]["id"]
+    sessions = httpx.get(f"{live.url}api/sessions", headers=live.headers).json()
+    assert [found["kernel"]["id"] for found in sessions if found["path"] == "join.ipynb"] == [answer["kernel"]["id"]]
+    assert text(live.call("cell_execute", path="join.ipynb", index=0)) == pid, "still the same kernel, and no warning"
