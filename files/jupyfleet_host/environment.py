@@ -204,7 +204,14 @@ def _install(spec: Spec, path: Path, lock: int) -> None:
             uv.install("--no-deps", *_fetch_wheel(wheel, Path(scratch)), why=f"install {wheel['name']}")
     for trial in spec["trials"]:
         progress(f"trying {' '.join(trial[:2])}")
-        run([path / "bin" / trial[0], *trial[1:]], env=_trial_environment(), timeout=300, why=f"run {trial[0]}")
+        # Python writes its bytecode into the environment, so a trial holds the lock as well.
+        run(
+            [path / "bin" / trial[0], *trial[1:]],
+            env=_trial_environment(),
+            timeout=300,
+            keep_open=[lock],
+            why=f"run {trial[0]}",
+        )
     _stamp(path)
 
 
