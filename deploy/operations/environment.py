@@ -26,7 +26,6 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
         "build",
         release.build_spec()
         | {
-            "home": str(paths.home),
             "lock_file": str(paths.lock),
             "tools": str(paths.tools),
             "path": path,

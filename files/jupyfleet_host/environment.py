@@ -49,7 +49,7 @@ def build(spec: Spec) -> Result:
 
     The spec has
 
-    - `home` and `lock_file`: a build holds the lock, so that two never work on one home;
+    - `lock_file`: a build holds it, so that two never work on one home;
     - `path`: the environment's directory; `link`: the symlink to the active one, or none;
     - `python`: the program it is made from; `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
     - `locks`: texts of requirements with hashes; `extra`: requirements to resolve beside them;
