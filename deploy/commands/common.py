@@ -1,0 +1,103 @@
+"""What every command shares: its options, how it loads an inventory, how it runs over hosts, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from deploy import report
+from deploy.inventory import InventoryError, SiteHost, load_site, parse_override
+from deploy.results import HostResult
+from deploy.runner import Work, run_site
+from deploy.settings import SettingsError
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+Inventory = Annotated[
+    Path, typer.Argument(help="The inventory file, such as inventories/local.py.", show_default=False)
+]
+Limit = Annotated[
+    list[str] | None, typer.Option("--limit", "-l", help="Only these hosts: names, patterns or groups.", metavar="HOST")
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", "-D", help="A setting for all hosts, as in jupyter_profile=full.", metavar="KEY=VALUE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what pyinfra does, on standard error.")]
+
+
+class Format(StrEnum):
+    """How verify prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+def load(inventory: Path, limit: list[str] | None, data: list[str] | None, verbose: bool) -> list[SiteHost]:
+    """The hosts that a command is for; wrong usage ends here, before anything is touched."""
+    _log(verbose)
+    try:
+        overrides = dict(parse_override(text) for text in data or [])
+        return load_site(inventory, limit=limit or [], overrides=overrides)
+    except SettingsError as error:
+        for problem in error.problems:
+            typer.echo(f"jupyfleet: {inventory}: {problem}", err=True)
+    except InventoryError as error:
+        typer.echo(f"jupyfleet: {error}", err=True)
+    raise typer.Exit(EXIT_USAGE)
+
+
+def run(
+    command: str,
+    hosts: list[SiteHost],
+    deploy: Callable[[], object] | None,
+    *,
+    verify: bool,
+    as_json: bool,
+    work: Work = Work.APPLY,
+    format: Format = Format.JSON,  # noqa: A002
+) -> list[HostResult]:
+    """Run a deploy over the hosts, tell of it, and return what became of each."""
+    console = report.console()
+    watcher = report.SilentWatcher() if as_json else report.ConsoleWatcher(console, many=len(hosts) > 1)
+    if not as_json:
+        for host in hosts:
+            settings = host.settings
+            about = f"{host.name}: profile {settings.profile}, port {settings.port}, home {settings.home}"
+            console.print(escape(about), highlight=False, soft_wrap=True)
+    try:
+        results = run_site(hosts, deploy, work=work, verify=verify, watcher=watcher)
+    except KeyboardInterrupt:
+        watcher.close()
+        typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        watcher.close()
+    if not as_json:
+        report.print_checks(console, results)
+        report.print_summary(console, results)
+    else:
+        typer.echo(report.to_junit(results) if format is Format.JUNIT else report.to_json(command, results))
+    return results
+
+
+def leave(results: Sequence[HostResult]) -> NoReturn:
+    """End the program with the exit code that the results deserve."""
+    raise typer.Exit(EXIT_OK if all(result.is_good for result in results) else EXIT_FAILED)
+
+
+def _log(verbose: bool) -> None:
+    """pyinfra's log is for whoever asks for it; without a handler Python would print its errors beside our own."""
+    logger = logging.getLogger("pyinfra")
+    logger.propagate = False
+    logger.addHandler(logging.StreamHandler(sys.stderr) if verbose else logging.NullHandler())
+    logger.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
