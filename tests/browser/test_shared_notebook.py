@@ -276,6 +276,45 @@ def test_edits_that_cross_on_the_way_are_merged(
     assert tab.dialogs() == []
 
 
+def test_a_person_may_save_before_the_news_of_an_agents_save_has_come(
+    site: LocalSite, agent: Agent, person: Callable[[], BrowserContext]
+) -> None:
+    """JupyterLab takes a file that is newer than it knows for somebody else's; here the news are held back."""
+    path = agent.notebook("early.ipynb", "a = 0")
+    tab = NotebookTab(person(), site, path)
+    held: list[Callable[[], None]] = []
+    holding = threading.Event()
+
+    def between(browser_side: WebSocketRoute) -> None:
+        server_side = browser_side.connect_to_server()
+
+        def to_browser(message: str | bytes) -> None:
+            if holding.is_set():
+                held.append(lambda: browser_side.send(message))
+            else:
+                browser_side.send(message)
+
+        server_side.on_message(to_browser)
+        browser_side.on_message(server_side.send)
+
+    tab.page.route_web_socket(re.compile(r"/api/collaboration/room/json"), between)
+    tab.open().shows("a = 0")
+
+    holding.set()
+    agent("cell_update", path=path, index=0, source="a = 1")
+    with tab.page.expect_response(re.compile(r"/api/contents/early.ipynb\?.*hash=1")):
+        tab.save()
+    tab.shows("a = 0")
+    holding.clear()
+    for send in held:
+        send()
+    tab.shows("a = 1")
+    # The first save has ended, so a second one is not taken for the same.
+    with tab.page.expect_response(re.compile(r"/api/contents/early.ipynb\?.*hash=1")):
+        tab.save()
+    assert tab.dialogs() == []
+
+
 def test_saving_by_person_and_agent_raises_no_dialog(site: LocalSite, agent: Agent, open_tab: OpenTab) -> None:
     path = agent.notebook("saving.ipynb", "a = 0", "b = 0")
     tab = open_tab(path)

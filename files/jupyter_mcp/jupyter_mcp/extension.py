@@ -10,6 +10,7 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Float, Int, List, Unicode, default
 
 from .access import HostPolicy, machine_names
+from .contents import NOTEBOOK_CONTENTS, SharedContentsHandler
 from .gateway import Gateway
 from .handlers import MCPHandler
 
@@ -97,6 +98,8 @@ class JupyterMCP(ExtensionApp):
             "agent_name": self.agent_name,
         }
         self.handlers.append((r"/mcp/?", MCPHandler, options))
+        # An extension's handlers come before the server's own.
+        self.handlers.append((NOTEBOOK_CONTENTS, SharedContentsHandler))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         self._warm_up = asyncio.create_task(self._warm())
