@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from deploy.components.service import PROGRAM
+from deploy.components.supervision import PROGRAM
 from deploy.settings import Settings
 
 #: Every tool that the documentation promises.
@@ -49,12 +49,14 @@ def probe_spec(settings: Settings) -> dict[str, Any]:
     """What `jupyfleet_host.probe` is asked."""
     return {
         "home": settings.home,
+        "log": str(settings.paths.logs / "jupyter.log"),
         "environment": str(settings.paths.environment),
         "workspace": settings.workspace,
         "workspace_mount": settings.workspace_mount,
-        "workspace_tag": "workspace",
-        "user": None,
-        "supervisor_socket": str(settings.paths.supervisor_socket),
+        "workspace_tag": settings.workspace_tag,
+        "user": settings.user,
+        # The system's is where the host's distribution has it.
+        "supervisor_socket": str(settings.paths.supervisor_socket) if settings.scope == "user" else None,
         "program": PROGRAM,
         "host": reachable_address(settings.bind),
         "port": settings.port,

@@ -16,9 +16,13 @@ REQUIREMENTS = _DATA / "requirements"
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Every path that jupyfleet uses below one home. All are absolute, on the host."""
+    """Every path that jupyfleet uses below one home. All are absolute, on the host.
+
+    `owner` is the service user, as whom everything below the home is made and looked at; None is the login user.
+    """
 
     home: PurePosixPath
+    owner: str | None = None
 
     @property
     def releases(self) -> PurePosixPath:
@@ -59,7 +63,8 @@ class HostPaths:
 
     @property
     def logs(self) -> PurePosixPath:
-        return self.home / "log"
+        """Whoever runs supervisord writes them: root does not write where the service user could lead it astray."""
+        return PurePosixPath("/var/log/jupyfleet") if self.owner else self.home / "log"
 
     @property
     def supervisor(self) -> PurePosixPath:
@@ -81,14 +86,14 @@ class HostPaths:
         return self.home / ".jupyfleet.lock"
 
     def removable(self) -> list[PurePosixPath]:
-        """What `down` removes: all that a deploy made, and neither the workspace nor anything a person put there."""
+        """What `down` removes below the home: all that a deploy made, and neither the workspace nor a person's own."""
         return [
             self.environment,
             self.releases,
             self.config,
             self.data,
             self.runtime,
-            self.logs,
+            *([] if self.owner else [self.logs]),
             self.tools,
             self.lock,
         ]

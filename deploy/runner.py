@@ -80,7 +80,7 @@ def _run_host(
     recorder: Recorder,
     watcher: Watcher,
 ) -> HostResult:
-    started = time.monotonic()
+    started, settings = time.monotonic(), site_host.settings
     result = HostResult(site_host.name, steps=recorder.steps)
     inventory = Inventory(([(site_host.name, dict(site_host.data))], {}))
     state = State(inventory, Config(FAIL_PERCENT=0), check_for_changes=False)
@@ -97,7 +97,7 @@ def _run_host(
             if verify:
                 watcher.progress(result.host, "verifying")
                 with ctx_host.use(inventory.get_host(site_host.name)):
-                    result.checks = results_of(ask("probe", "main", probe_spec(site_host.settings)))
+                    result.checks = results_of(ask("probe", "main", probe_spec(settings), as_user=settings.as_root))
         except _UnreachableError as error:
             result.state, result.reason = "unreachable", str(error)
         except PyinfraError as error:

@@ -66,6 +66,34 @@ def _base_url(value: str) -> str:
     return value
 
 
+def _user_name(value: str) -> str:
+    # What useradd takes everywhere; a name of digits would be taken for a user id.
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", value):
+        raise ValueError("is no user name: small letters, digits, '_' and '-', not beginning with a digit")
+    if value == "root":
+        raise ValueError("may do everything; name a user who may do less, such as 'jupyter'")
+    return value
+
+
+def _zone(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,17}", value):
+        raise ValueError("is no name of a firewalld zone, such as 'public' or 'work'")
+    return value
+
+
+def _tag(value: str) -> str:
+    # The specification of virtio-fs gives a tag 36 bytes; blanks and slashes would not survive a unit file.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}", value):
+        raise ValueError("is no tag of a share: at most 36 letters, digits, '.', '_' and '-'")
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        raise ValueError("is no host name without a port, such as 'lab1.example.org' or '*.example.org'")
+    return value
+
+
 def _program(value: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", value):
         return value
@@ -109,16 +137,34 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    scope: Literal["user"] = Field("user", description="Whose the server is: 'user' needs no root.")
+    scope: Literal["user", "system"] = Field(
+        "user",
+        description="Whose the server is: 'user': the login user's, no root; 'system': a service user's, from boot.",
+    )
+    user: Annotated[str, AfterValidator(_user_name)] | None = Field(
+        None, description="The service user of scope 'system'; made when there is none."
+    )
     home: AbsolutePath = Field(description="Directory below which everything is kept: releases, configuration, logs.")
     port: int = Field(8888, ge=1, le=65535, description="TCP port that JupyterLab and MCP are served on.")
     bind: Annotated[str, AfterValidator(_address)] = Field("127.0.0.1", description="IP address to listen on.")
+    allowed_hosts: list[Annotated[str, AfterValidator(_host_name)]] = Field(
+        default_factory=list,
+        description="Further names by which MCP clients may address the host, beside its own names and addresses.",
+    )
+    firewall_zone: Annotated[str, AfterValidator(_zone)] | None = Field(
+        None, description="The zone of firewalld that the port is opened in, where it runs; None: its default zone."
+    )
     base_url: Annotated[str, AfterValidator(_base_url)] = Field("/", description="Path in front of /lab and /mcp.")
     auth: Literal["token", "none"] = Field(
         "token", description="'token': a token file made on the host; 'none': no authentication, loopback only."
     )
     workspace: AbsolutePath = Field("", description="Directory of the notebooks; by default 'workspace' in the home.")
-    workspace_mount: Literal["directory"] = Field("directory", description="What the workspace is.")
+    workspace_mount: Literal["directory", "virtiofs"] = Field(
+        "directory", description="What the workspace is: a directory of the host, or a share of the hypervisor."
+    )
+    workspace_tag: Annotated[str, AfterValidator(_tag)] = Field(
+        "workspace", description="The tag of the share, with jupyter_workspace_mount 'virtiofs'."
+    )
     provider: Literal["uv"] = Field("uv", description="What installs the environment.")
     profile: Literal["core", "full"] = Field(
         "core", description="'core': JupyterLab, collaboration and MCP; 'full': core, data science and NLP."
@@ -143,9 +189,17 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _workspace_below_home(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "workspace" not in values and isinstance(values.get("home"), str):
-            return {**values, "workspace": str(PurePosixPath(values["home"]) / "workspace")}
+    def _defaults_that_follow(cls, values: Any) -> Any:
+        """Defaults that depend on other settings."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if values.get("scope") == "system":
+            user = values.setdefault("user", "jupyter")
+            values.setdefault("home", f"/home/{user}")
+            values.setdefault("bind", "127.0.0.1" if values.get("auth") == "none" else "0.0.0.0")  # noqa: S104
+        if isinstance(values.get("home"), str):
+            values.setdefault("workspace", str(PurePosixPath(values["home"]) / "workspace"))
         return values
 
     @model_validator(mode="after")
@@ -157,10 +211,16 @@ class Settings(BaseModel):
 
         if self.auth == "none" and not ipaddress.ip_address(self.bind).is_loopback:
             refuse("bind", "is no loopback address, and jupyter_auth is 'none'; use '127.0.0.1', or auth 'token'")
+        if self.scope == "user" and self.user is not None:
+            refuse("user", "is of no use: with jupyter_scope 'user' the server is the login user's")
+        if self.scope == "user" and self.workspace_mount == "virtiofs":
+            refuse("workspace_mount", "needs root on the host; use jupyter_scope 'system'")
+        if self.scope == "user" and self.firewall_zone is not None:
+            refuse("firewall_zone", "needs root on the host; use jupyter_scope 'system'")
         if self.spacy_model and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
         socket = str(self.paths.supervisor_socket)
-        if len(socket.encode()) > _SOCKET_PATH_BYTES:
+        if self.scope == "user" and len(socket.encode()) > _SOCKET_PATH_BYTES:
             refuse(
                 "home",
                 f"is too long: the path of its socket, {socket}, would have {len(socket.encode())} bytes, "
@@ -179,7 +239,12 @@ class Settings(BaseModel):
 
     @property
     def paths(self) -> HostPaths:
-        return HostPaths(PurePosixPath(self.home))
+        return HostPaths(PurePosixPath(self.home), owner=self.user)
+
+    @property
+    def as_root(self) -> str | None:
+        """As whom a host script changes the machine itself: root in system scope, the login user in user scope."""
+        return "root" if self.scope == "system" else None
 
 
 @dataclass(frozen=True)

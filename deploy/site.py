@@ -9,8 +9,8 @@ from pyinfra import host, inventory
 from pyinfra.api import deploy
 
 from deploy.components import ORDER, Component
-from deploy.components.service import Service
-from deploy.operations import checks, removal
+from deploy.facts.machine import Machine, machine_of_current_host
+from deploy.operations import checks, preflight, removal
 from deploy.operations import tree as tree_operations
 from deploy.settings import Settings, read_all_settings
 from deploy.tree import Tree
@@ -25,19 +25,23 @@ def settings_of_current_host() -> Settings:
 def up() -> None:
     """Bring the host into the wanted state: all installs, then all files at once, then what makes them take effect."""
     settings = settings_of_current_host()
-    components: list[Component] = [component(settings) for component in ORDER]
+    machine = machine_of_current_host(settings)
+    if machine.problems:
+        preflight.passed(name="Preflight", machine=machine)
+        return
+    components: list[Component] = [component(settings, machine) for component in ORDER]
     for component in components:
         component.install()
-    _put_files_in_place(components)
+    tree_operations.in_place(name="Files", tree=_files(components), settings=settings)
     for component in components:
         component.activate()
 
 
-def _put_files_in_place(components: list[Component]) -> None:
+def _files(components: list[Component]) -> Tree:
     tree = Tree()
     for component in components:
         component.configure(tree)
-    tree_operations.in_place(name="Files", tree=tree)
+    return tree
 
 
 @deploy("jupyfleet verify")
@@ -50,5 +54,13 @@ def verify() -> None:
 def down() -> None:
     """Stop the site and remove what was deployed. The workspace stays."""
     settings = settings_of_current_host()
-    Service(settings).remove()
-    removal.removed(name="Files", settings=settings)
+    # What keeps a deploy from a host, a taken port for one, does not keep it from being cleared.
+    machine = machine_of_current_host(settings) if settings.scope == "system" else Machine()
+    if settings.scope == "system" and machine.distribution is None:
+        preflight.passed(name="Preflight", machine=machine)
+        return
+    components: list[Component] = [component(settings, machine) for component in ORDER]
+    system = [entry.path for entry in _files(components) if entry.system]
+    for component in reversed(components):
+        component.remove()
+    removal.removed(name="Files", settings=settings, system=system)

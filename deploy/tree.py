@@ -13,11 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory; with `keep` one that is there already keeps its mode."""
+    """A directory; with `keep` one that is there already keeps its mode. `system`: it is root's, outside the home."""
 
     path: PurePosixPath
     mode: int = 0o755
     keep: bool = False
+    system: bool = False
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "directory", "keep": self.keep}
@@ -25,12 +26,16 @@ class Directory:
 
 @dataclass(frozen=True)
 class File:
-    """A file with its content; a `seed` is laid down only into an empty directory, and is the user's from then on."""
+    """A file with its content; a `seed` is laid down only into an empty directory, and is the user's from then on.
+
+    `system`: it is root's, outside the home.
+    """
 
     path: PurePosixPath
     content: bytes
     mode: int = 0o644
     seed: bool = False
+    system: bool = False
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "file", "sha256": hashlib.sha256(self.content).hexdigest(), "seed": self.seed}
@@ -42,6 +47,7 @@ class Secret:
 
     path: PurePosixPath
     mode: int = 0o600
+    system: bool = False
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "secret"}
@@ -98,7 +104,8 @@ class Tree:
         for entry in self:
             if only is not None and str(entry.path) not in only:
                 continue
-            description = {"path": str(entry.path), "mode": f"{entry.mode:04o}"} | entry.describe()
+            description = {"path": str(entry.path), "mode": f"{entry.mode:04o}", "system": entry.system}
+            description |= entry.describe()
             if content and isinstance(entry, File):
                 description["content"] = base64.b64encode(entry.content).decode()
             described.append(description)

@@ -1,4 +1,4 @@
-"""The three stages that every component has, each doing nothing unless a component says otherwise."""
+"""The stages that every component has, each doing nothing unless a component says otherwise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 
+from deploy.facts.machine import Machine
 from deploy.paths import TEMPLATES
 from deploy.settings import Settings
 from deploy.tree import Tree
@@ -23,8 +24,9 @@ _TEMPLATES.filters["python"] = repr
 class Component:
     """One part of a site on one host."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, machine: Machine) -> None:
         self.settings = settings
+        self.machine = machine
         self.paths = settings.paths
 
     def install(self) -> None:
@@ -35,6 +37,9 @@ class Component:
 
     def activate(self) -> None:
         """Make what was installed and configured take effect."""
+
+    def remove(self) -> None:
+        """End and undo what this component activated; its files are removed with those of all others."""
 
     def render(self, template: str, **values: Any) -> bytes:
         """A file of `templates/`, from the settings, the paths and `values`."""

@@ -33,8 +33,15 @@ try:
             setattr(sys.modules[parent], child, module)
         exec(compile(text, f"<{{name}}>", "exec"), module.__dict__)
     from {package}.common import run_script
+    from {package}.identity import become
     from {package}.{module} import {function} as function
-    code = run_script(function, json.loads({spec!r}))
+
+    def work(spec):
+        if {as_user!r} is not None:
+            become({as_user!r}, only_looks={only_looks!r})
+        return function(spec)
+
+    code = run_script(work, json.loads({spec!r}))
 except KeyboardInterrupt:
     code = 130
 except Exception as error:
@@ -50,12 +57,21 @@ sys.exit(code)
 """
 
 
+_SILENT = "python3 does not answer on this host. Install Python 3.11 or newer."
+_SILENT_AS_ROOT = (
+    "python3 does not answer as root on this host. Log in as root, or let the login user run sudo without a password; "
+    "and install Python 3.11 or newer."
+)
+
+
 class HostScriptError(OperationError):
     """A host could not answer, or refused; the text is for the person who deploys."""
 
 
-def source(module: str, function: str, spec: dict[str, Any]) -> str:
-    """The whole program for ``python3 -`` that calls one function of one module."""
+def source(
+    module: str, function: str, spec: dict[str, Any], *, as_user: str | None = None, only_looks: bool = False
+) -> str:
+    """The whole program for ``python3 -`` that calls one function of one module, as `identity.become` has it."""
     return _LOADER.format(
         modules=_modules(module),
         package=PACKAGE,
@@ -63,13 +79,16 @@ def source(module: str, function: str, spec: dict[str, Any]) -> str:
         function=function,
         failure=FAILURE,
         spec=json.dumps(spec),
+        as_user=as_user,
+        only_looks=only_looks,
     )
 
 
 @functools.cache
 def _modules(module: str) -> str:
     """The names and texts that a module needs, as Python writes them, in an order in which they can be loaded."""
-    names = [f"{PACKAGE}.{name}" for name in dict.fromkeys((*_with_imports("common"), *_with_imports(module)))]
+    needed = (*_with_imports("identity"), *_with_imports(module))
+    names = [f"{PACKAGE}.{name}" for name in dict.fromkeys(needed)]
     package = _text("__init__")
     return repr([(PACKAGE, package), *((name, _text(name.rpartition(".")[2])) for name in names)])
 
@@ -99,9 +118,9 @@ def _text(module: str) -> str:
 class HostScript(FactBase[dict[str, Any]]):
     """What a host script answers: ``{"result": …}`` or ``{"failure": reason}``. Its program comes by ``_stdin``."""
 
-    def command(self, module: str, function: str) -> StringCommand:
+    def command(self, module: str, function: str, as_root: bool = False) -> StringCommand:
         # The exit code is dropped so that a refusal is an answer like any other; no output at all is a failure.
-        return StringCommand(*_python(module, function), "|| true")
+        return StringCommand(*_python(module, function, as_root=as_root), "|| true")
 
     def process(self, output: list[str]) -> dict[str, Any]:
         try:
@@ -113,15 +132,18 @@ class HostScript(FactBase[dict[str, Any]]):
         return answer
 
 
-def ask(module: str, function: str, spec: dict[str, Any]) -> dict[str, Any]:
+def ask(module: str, function: str, spec: dict[str, Any], *, as_user: str | None = None) -> dict[str, Any]:
     """Run a function that only looks, on the current host, and return its result.
+
+    It looks as the login user, or as `as_user` by way of root.
 
     Raises:
         HostScriptError: the host's reason, or that it has no Python that answers.
     """
-    answer = host.get_fact(HostScript, module, function, _stdin=source(module, function, spec))
+    program = source(module, function, spec, as_user=as_user, only_looks=True)
+    answer = host.get_fact(HostScript, module, function, as_root=as_user is not None, _stdin=program)
     if not answer:
-        raise HostScriptError("python3 does not answer on this host. Install Python 3.11 or newer.")
+        raise HostScriptError(_SILENT if as_user is None else _SILENT_AS_ROOT)
     if "failure" in answer:
         raise HostScriptError(answer["failure"])
     result: dict[str, Any] = answer["result"]
@@ -136,11 +158,18 @@ class HostCommand(StringCommand):
         self.plan = tuple(plan)
 
 
-def tell(module: str, function: str, spec: dict[str, Any], *, plan: Sequence[str]) -> HostCommand:
+def tell(
+    module: str, function: str, spec: dict[str, Any], *, plan: Sequence[str], as_user: str | None = None
+) -> HostCommand:
     """The command that runs a function that changes the host; it fails with the host's reason on standard error."""
-    return HostCommand(*_python(module, function), plan=plan, _stdin=source(module, function, spec))
+    program = source(module, function, spec, as_user=as_user)
+    return HostCommand(*_python(module, function, as_root=as_user is not None), plan=plan, _stdin=program)
 
 
-def _python(module: str, function: str) -> tuple[str, ...]:
+def _python(module: str, function: str, *, as_root: bool) -> tuple[str, ...]:
     """Our own name stands behind the dash so that a log of commands says what was run."""
-    return ("python3", "-", f"jupyfleet:{module}.{function}")
+    python = f"python3 - jupyfleet:{module}.{function}"
+    if not as_root:
+        return (python,)
+    # Root needs no sudo, and need not have it. Whoever needs a password for it sets pyinfra's own _sudo.
+    return (f'if [ "$(id -u)" = 0 ]; then {python}; else sudo -n -- {python}; fi',)

@@ -13,7 +13,7 @@ from deploy.settings import Settings
 @host_operation
 def pass_all(settings: Settings) -> Commands:
     """Run the probe, say what it found, and refuse when a check failed."""
-    results = results_of(ask("probe", "main", probe_spec(settings)))
+    results = results_of(ask("probe", "main", probe_spec(settings), as_user=settings.as_root))
     for result in results:
         logger.info(f"{host.print_prefix}{result.status:<8}{result.id}: {result.detail}")
     failed = [result for result in results if result.status == "failed"]

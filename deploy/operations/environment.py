@@ -17,7 +17,7 @@ from jupyfleet_host.common import plural
 def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link: PurePosixPath | None) -> Commands:
     """Install an environment unless it is there, complete and undamaged. What runs is not touched."""
     path = str(directory)
-    state = ask("environment", "state", {"paths": [path], "link": str(link) if link else None})
+    state = ask("environment", "state", {"paths": [path], "link": str(link) if link else None}, as_user=paths.owner)
     if state["stamped"][path]:
         host.noop(f"{path} is complete")
         return
@@ -32,6 +32,7 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
             "link": str(link) if link else None,
         },
         plan=[f"install {plural(release.count, 'package', 'packages')} into {path}"],
+        as_user=paths.owner,
     )
 
 
@@ -39,11 +40,10 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
 def active(paths: HostPaths, directory: PurePosixPath, keep: int) -> Commands:
     """Point the active environment at a release by one rename; remove all but the newest `keep`."""
     path, link = str(directory), str(paths.environment)
-    state = ask("environment", "state", {"paths": [path], "link": link})
+    state = ask("environment", "state", {"paths": [path], "link": link}, as_user=paths.owner)
     if state["active"] == path and state["stamped"][path]:
         host.noop(f"{path} is active")
         return
     spec = {"lock_file": str(paths.lock), "path": path, "link": link, "keep": keep}
-    yield tell(
-        "environment", "activate", spec, plan=[f"point {link} at {path}, instead of {state['active'] or 'nothing'}"]
-    )
+    plan = [f"point {link} at {path}, instead of {state['active'] or 'nothing'}"]
+    yield tell("environment", "activate", spec, plan=plan, as_user=paths.owner)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pyinfra import host
 
-from deploy.facts.hostscript import ask
+from deploy.facts.machine import Machine
 from deploy.operations import Commands, Refusal, host_operation
-from deploy.settings import Settings
 
 
 @host_operation
-def passed(settings: Settings) -> Commands:
-    """Refuse a host whose Python, directories or port do not allow the deploy."""
-    names = {"home", "workspace", "bind", "port", "python"}
-    spec = settings.model_dump(include=names) | {"lock_file": str(settings.paths.lock)}
-    report = ask("preflight", "check", spec)
-    if report["problems"]:
-        yield Refusal("\n".join(report["problems"]))
+def passed(machine: Machine) -> Commands:
+    """Refuse a host whose Python, directories, port or system do not allow the deploy."""
+    if machine.problems:
+        yield Refusal("\n".join(machine.problems))
     else:
-        host.noop(f"Python {report['python']} on {report['machine']}")
+        host.noop(f"Python {machine.python} on {machine.architecture}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
 from pyinfra import host
 
 from deploy.facts.hostscript import ask, tell
@@ -10,12 +13,18 @@ from deploy.settings import Settings
 
 
 @host_operation
-def removed(settings: Settings) -> Commands:
-    """Remove all that a deploy made below the home."""
+def removed(settings: Settings, system: Sequence[PurePosixPath]) -> Commands:
+    """Remove all that a deploy made below the home, and with `system` what it laid down outside of it."""
     paths = [str(path) for path in settings.paths.removable()]
     spec = {"home": settings.home, "workspace": settings.workspace, "paths": paths}
-    present = ask("removal", "look", spec)["present"]
+    present = ask("removal", "look", spec, as_user=settings.paths.owner)["present"]
     if present:
-        yield tell("removal", "remove", spec, plan=[f"remove {path}" for path in present])
-    else:
+        plan = [f"remove {path}" for path in present]
+        yield tell("removal", "remove", spec, plan=plan, as_user=settings.paths.owner)
+    outside = {"paths": [str(path) for path in system]}
+    left = ask("removal", "look", outside, as_user=settings.as_root)["present"] if system else []
+    if left:
+        plan = [f"remove {path}" for path in left]
+        yield tell("removal", "remove_system", outside, plan=plan, as_user=settings.as_root)
+    if not present and not left:
         host.noop("nothing is there")

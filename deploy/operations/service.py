@@ -8,26 +8,28 @@ from pyinfra import host
 
 from deploy.facts.hostscript import ask, tell
 from deploy.operations import Commands, host_operation
+from jupyfleet_host.common import plural
 
 
 @host_operation
-def running(spec: dict[str, Any]) -> Commands:
+def running(spec: dict[str, Any], as_user: str | None) -> Commands:
     """Have supervisord run with its files as they are, and the program RUNNING; restart only what changed.
 
     `spec` is that of `jupyfleet_host.service.ensure`.
     """
-    actions = ask("service", "state", spec)["actions"]
+    actions = ask("service", "state", spec, as_user=as_user)["actions"]
     if actions:
-        yield tell("service", "ensure", spec, plan=actions)
+        yield tell("service", "ensure", spec, plan=actions, as_user=as_user)
     else:
         host.noop(f"{spec['program']} is RUNNING")
 
 
 @host_operation
-def stopped(spec: dict[str, Any]) -> Commands:
+def stopped(spec: dict[str, Any], as_user: str | None) -> Commands:
     """End supervisord and every process of the site. `spec` is that of `jupyfleet_host.service.stop`."""
-    pids = ask("service", "processes_of_site", spec)["pids"]
+    pids = ask("service", "processes_of_site", spec, as_user=as_user)["pids"]
     if pids:
-        yield tell("service", "stop", spec, plan=[f"end {len(pids)} processes of the site"])
+        plan = [f"end {plural(len(pids), 'process', 'processes')} of the site"]
+        yield tell("service", "stop", spec, plan=plan, as_user=as_user)
     else:
         host.noop("nothing runs")

@@ -11,30 +11,54 @@ import socket
 import subprocess
 from pathlib import Path
 
-from jupyfleet_host import processes
-from jupyfleet_host.common import Result, Spec
+from jupyfleet_host import distribution, processes
+from jupyfleet_host.common import HostError, Result, Spec
 
 OLDEST_PYTHON = (3, 11)
+SYSTEMD = Path("/run/systemd/system")
 
 
 def check(spec: Spec) -> Result:
-    """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64"}``.
+    """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64", "family"}``.
 
-    The spec has `home`, `workspace`, `bind`, `port`, `python` and `lock_file`, which every home of ours has.
+    The spec has `scope`, `user`, `home`, `workspace`, `workspace_mount`, `bind`, `port`, `python` and `lock_file`,
+    which every home of ours has. `family` is that of the distribution in system scope, else None.
     """
+    is_system = spec["scope"] == "system"
+    family, problem = _family() if is_system else (None, None)
     python = _python_version(spec["python"])
     problems = [
+        problem,
+        _systemd_problem() if is_system else None,
         _python_problem(spec["python"], python),
         _directory_problem("home", "jupyter_home", Path(spec["home"])),
-        _stranger_problem(Path(spec["home"]), Path(spec["workspace"]), Path(spec["lock_file"])),
-        _directory_problem("workspace", "jupyter_workspace", Path(spec["workspace"])),
+        _stranger_problem(spec),
+        # A share is not there before it is mounted, and is checked then.
+        _directory_problem("workspace", "jupyter_workspace", Path(spec["workspace"]))
+        if spec["workspace_mount"] == "directory"
+        else None,
         _port_problem(spec["bind"], spec["port"], spec["home"]),
     ]
     return {
         "problems": [problem for problem in problems if problem],
         "python": ".".join(map(str, python)) if python else None,
         "machine": platform.machine(),
+        "family": family,
     }
+
+
+def _family() -> tuple[str | None, str | None]:
+    try:
+        return distribution.of_this_host().family, None
+    except HostError as error:
+        return None, str(error)
+
+
+def _systemd_problem() -> str | None:
+    # sd_booted(3): the directory is there when, and only when, systemd is the init system.
+    if SYSTEMD.is_dir():
+        return None
+    return "systemd does not run this host, and jupyter_scope 'system' needs it. Use jupyter_scope 'user'."
 
 
 def _python_version(program: str) -> tuple[int, ...] | None:
@@ -84,10 +108,13 @@ def _can_be_seen(path: Path, *, follow: bool = True) -> bool:
     return True
 
 
-def _stranger_problem(home: Path, workspace: Path, lock_file: Path) -> str | None:
+def _stranger_problem(spec: Spec) -> str | None:
     """A directory that holds other people's things is not taken over: `down` would remove what has our names."""
+    home, workspace = Path(spec["home"]), Path(spec["workspace"])
+    if spec["user"] is not None and _home_of(spec["user"]) == home:
+        return None  # It is the service user's own, with whatever the system puts into every home.
     try:
-        if lock_file.exists() or not home.is_dir():
+        if Path(spec["lock_file"]).exists() or not home.is_dir():
             return None
         strangers = sorted(entry.name for entry in home.iterdir() if entry != workspace and entry.name != "workspace")
     except OSError:
@@ -95,6 +122,13 @@ def _stranger_problem(home: Path, workspace: Path, lock_file: Path) -> str | Non
     if not strangers:
         return None
     return f"the home {home} holds {strangers[0]} and was not made by jupyfleet. Set jupyter_home to a new directory."
+
+
+def _home_of(user: str) -> Path | None:
+    try:
+        return Path(pwd.getpwnam(user).pw_dir)
+    except KeyError:
+        return None
 
 
 def _user() -> str:

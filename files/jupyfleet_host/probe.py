@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jupyfleet_host import probe_user
+from jupyfleet_host import distribution, probe_user
 from jupyfleet_host.common import HostError, Result, Spec
 from jupyfleet_host.probe_access import check_auth
 from jupyfleet_host.probe_common import CheckError, Probe, describe
@@ -53,7 +53,9 @@ GUARD_SECONDS = 60.0
 
 
 def main(spec: Spec) -> Result:
-    """Prove the host: every check, in the table's order."""
+    """Prove the host: every check, in the table's order. Without a `supervisor_socket` it is the distribution's."""
+    if spec.get("supervisor_socket", "") is None:
+        spec = spec | {"supervisor_socket": distribution.of_this_host().socket}
     try:
         probe = Probe(**spec)
     except TypeError as error:

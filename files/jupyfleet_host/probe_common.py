@@ -28,6 +28,7 @@ class Probe:
     """The spec; its time begins with it, and is shared by every check that waits for a server that was just started."""
 
     home: str
+    log: str
     environment: str
     workspace: str
     workspace_mount: str
@@ -56,11 +57,6 @@ class Probe:
     def pause(self) -> None:
         """Wait a little, but not beyond the end."""
         time.sleep(min(POLL_SECONDS, self.left()))
-
-    @property
-    def log(self) -> str:
-        """Where the server writes what it has to say."""
-        return f"{self.home}/log/jupyter.log"
 
     def url(self, path: str) -> str:
         """A path below the server's base URL."""

@@ -11,6 +11,7 @@ from jupyfleet_host import probe_web
 from jupyfleet_host.probe_common import CheckError, Probe, parse_json
 from jupyfleet_host.probe_service import patiently
 from jupyfleet_host.probe_token import read_token
+from jupyfleet_host.probe_user import service_user
 from jupyfleet_host.probe_web import NOT_YET, REFUSALS, SERVED_WITH_ANOTHER, Answer
 
 #: Even a probe whose time is up gives an answer this long.
@@ -47,7 +48,7 @@ def check_api(probe: Probe) -> str:
     content = parse_json(patiently(probe, ask).body)
     if not isinstance(content, dict) or not isinstance(content.get("version"), str):
         raise CheckError(f"GET {path} answered 200 without a version: is this port Jupyter's?")
-    asset = _check_page(probe, read_token(probe.token_file))
+    asset = _check_page(probe, read_token(probe.token_file, service_user(probe.user).uid))
     return f"Jupyter Server {content['version']} serves {probe.url('lab')} and {asset}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from jupyfleet_host import probe_web
 from jupyfleet_host.probe_common import CheckError, Probe, parse_json
 from jupyfleet_host.probe_token import read_token
+from jupyfleet_host.probe_user import service_user
 from jupyfleet_host.probe_web import MOST_BYTES, NOT_YET, REFUSALS, SERVED_WITH_ANOTHER, Answer
 
 #: The last revision that knows `ping`.
@@ -35,7 +36,7 @@ class Mcp:
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._path = probe.url("mcp")
-        self._token = read_token(probe.token_file)
+        self._token = read_token(probe.token_file, service_user(probe.user).uid)
         self._session: str | None = None
         self._is_initialized = False
         self._number = 0

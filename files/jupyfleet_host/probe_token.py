@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import os
 import re
 import urllib.parse
 from collections.abc import Callable
@@ -17,18 +18,28 @@ _MASK = "***"
 _LIKE_A_TOKEN = re.compile(r"(?i)(\btoken=|\b(?:bearer|authorization:\s*token)\s+)[^\s&\"'<>]+")
 
 
-def read_token(path: str | None) -> str | None:
-    """The token with nothing stripped; None where the site has no token."""
+def read_token(path: str | None, owner: int) -> str | None:
+    """The token with nothing stripped; None where the site has no token.
+
+    It is only read from a file of its `owner`, a user's id: whoever runs the server could put a link to somebody
+    else's secrets there, and root would send them to that server.
+    """
     if path is None:
         return None
     try:
-        raw = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            found = os.fstat(file.fileno()).st_uid
+            raw = file.read() if found == owner else b""
     except FileNotFoundError as error:
         raise CheckError(f"token file {path} is missing: run jupyfleet up") from error
     except PermissionError as error:
         raise CheckError(f"token file {path} is closed to this user: run verify as its owner or with sudo") from error
     except OSError as error:
         raise CheckError(f"token file {path} cannot be read: {error.strerror or error}") from error
+    if found != owner:
+        raise CheckError(
+            f"token file {path} belongs to uid {found}, not to uid {owner}: remove it and run jupyfleet up"
+        )
     if not raw:
         raise CheckError(f"token file {path} is empty: remove it and run jupyfleet up")
     if raw.endswith(b"\n"):

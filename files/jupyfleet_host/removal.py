@@ -34,6 +34,23 @@ def remove(spec: Spec) -> Result:
     return {"removed": removed}
 
 
+def remove_system(spec: Spec) -> Result:
+    """Remove files that root laid down outside the home, and directories with jupyfleet's name: ``{"removed": …}``."""
+    removed = []
+    for name in spec["paths"]:
+        path = Path(name)
+        if path.is_dir() and not path.is_symlink():
+            if "jupyfleet" not in path.name:
+                raise HostError(f"{path} is a directory that others use, too; it was not removed.")
+            shutil.rmtree(path)
+        elif path.exists() or path.is_symlink():
+            path.unlink()
+        else:
+            continue
+        removed.append(name)
+    return {"removed": removed}
+
+
 def _refuse_what_is_not_ours(path: Path, home: Path, workspace: Path) -> None:
     """By name, and by where links lead: a workspace may be inside by another name."""
     real = path.parent.resolve() / path.name

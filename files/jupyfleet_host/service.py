@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyfleet_host import processes, supervisor_rpc
-from jupyfleet_host.common import HostError, Result, Spec, progress
+from jupyfleet_host.common import HostError, Result, Spec, progress, run
 
 #: Of a person's environment the server gets what names the person, the language, and how to reach the network.
 _KEPT = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
@@ -27,16 +27,17 @@ _KEPT_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_P
 def state(spec: Spec) -> Result:
     """Say what `ensure` would do: ``{"actions": [sentence, …]}``.
 
-    The spec has `socket`, `program`, `identifier` and `token_file` (see `ensure`), and `marks`: the variables that tell
-    by their values what a running program was started from.
+    The spec has `socket`, `unit`, `program`, `identifier` and `token_file` (see `ensure`), and `marks`: the variables
+    that tell by their values what a running program was started from.
     """
     supervisor = _connect(spec["socket"])
     if supervisor is None:
         return {"actions": ["start supervisord", f"start {spec['program']}"]}
-    if supervisor.supervisor.getIdentification() != spec["identifier"]:
+    if _is_outdated(supervisor, spec):
         return {"actions": ["restart supervisord, whose configuration changed"]}
-    added, changed, removed = _differences(supervisor)
-    actions = [f"add {name}" for name in added]
+    added, changed, removed = _differences(supervisor, spec)
+    actions = [] if _starts_at_boot(spec) else [f"enable {spec['unit']}, so that it starts at boot"]
+    actions += [f"add {name}" for name in added]
     actions += [f"restart {name}, whose configuration changed" for name in changed]
     actions += [f"remove {name}" for name in removed]
     info = _program(supervisor, spec["program"])
@@ -53,19 +54,22 @@ def state(spec: Spec) -> Result:
 def ensure(spec: Spec) -> Result:
     """Make supervisord run with its files as they are now, and the program RUNNING: ``{"pid": N}``.
 
-    The spec has the site's `home`, `socket`, `program`, `identifier` (of the wanted supervisord), `start`
-    (the command that starts supervisord), `log` (supervisord's), `program_log`, `token_file` (or none) and `wait`, in
-    seconds.
+    The spec has the site's `home`, `socket`, `program`, `start` (the command that starts supervisord), `log`
+    (supervisord's), `program_log`, `token_file` (or none) and `wait`, in seconds. A supervisord of the site's own has
+    an `identifier`, which tells whether it is the wanted one; one of the system has a `unit` of systemd, and programs
+    of other people.
     """
     supervisor = _connect(spec["socket"])
-    if supervisor is not None and supervisor.supervisor.getIdentification() != spec["identifier"]:
+    if supervisor is not None and not _starts_at_boot(spec):
+        _start_unit(spec)
+    if supervisor is not None and _is_outdated(supervisor, spec):
         progress("stopping supervisord, whose configuration changed")
         _shut_down(supervisor, spec["home"], spec["wait"])
         supervisor = None
     if supervisor is None:
         supervisor, is_starting = _start_supervisord(spec), True
     else:
-        is_starting = _reload(supervisor)
+        is_starting = _reload(supervisor, spec)
         if not is_starting and _has_old_token(_program(supervisor, spec["program"]), spec["token_file"]):
             progress(f"stopping {spec['program']}, whose token changed")
             supervisor.supervisor.stopProcess(spec["program"])
@@ -74,16 +78,22 @@ def ensure(spec: Spec) -> Result:
 
 def processes_of_site(spec: Spec) -> Result:
     """The processes that `stop` would end: ``{"pids": [N, …]}``."""
-    supervisor = _connect(spec["socket"])
     pids = processes.of_site(spec["home"])
+    supervisor = _connect(spec["socket"]) if spec["unit"] is None else None
     return {"pids": pids if supervisor is None else [supervisor.supervisor.getPID(), *pids]}
 
 
 def stop(spec: Spec) -> Result:
-    """End supervisord and every process of the site: ``{"stopped": bool}``. The spec has `socket`, `home`, `wait`."""
+    """End every process of the site, and a supervisord of its own: ``{"stopped": bool}``.
+
+    The spec has `socket`, `unit`, `program`, `home` and `wait`.
+    """
     supervisor = _connect(spec["socket"])
-    if supervisor is not None:
+    if supervisor is not None and spec["unit"] is None:
         _shut_down(supervisor, spec["home"], spec["wait"])
+    elif supervisor is not None and _program(supervisor, spec["program"]):
+        supervisor.supervisor.stopProcessGroup(spec["program"])
+        supervisor.supervisor.removeProcessGroup(spec["program"])
     left = processes.of_site(spec["home"])
     processes.end(left)
     return {"stopped": supervisor is not None or bool(left)}
@@ -112,12 +122,30 @@ def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "PATH": environ.get("PATH", os.defpath)} | kept
 
 
+def _is_outdated(supervisor: Any, spec: Spec) -> bool:
+    """Whether a supervisord of the site's own was started from other files; the system's is whatever it is."""
+    return spec["unit"] is None and supervisor.supervisor.getIdentification() != spec["identifier"]
+
+
+def _starts_at_boot(spec: Spec) -> bool:
+    """Whether systemd starts supervisord; one of the site's own is nobody's business but the site's."""
+    if spec["unit"] is None:
+        return True
+    argv = ["systemctl", "is-enabled", "--quiet", spec["unit"]]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+
+def _start_unit(spec: Spec) -> None:
+    progress(f"enabling {spec['unit']}")
+    run(spec["start"], timeout=spec["wait"], why=f"enable {spec['unit']}")
+
+
 def _start_supervisord(spec: Spec) -> Any:
     _end_orphans(spec["home"])
     progress("starting supervisord")
     done = subprocess.run(
         spec["start"],
-        env=service_environment(os.environ) | {processes.MARK: spec["home"]},
+        env=service_environment(os.environ) | ({processes.MARK: spec["home"]} if spec["unit"] is None else {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -149,9 +177,9 @@ def _shut_down(supervisor: Any, home: str, patience: float) -> None:
     processes.end(processes.wait_for_end(processes.of_site(home), patience=5))
 
 
-def _reload(supervisor: Any) -> bool:
+def _reload(supervisor: Any, spec: Spec) -> bool:
     """Act on what changed in the configuration files, and only on that; tell whether there was anything."""
-    added, changed, removed = _differences(supervisor)
+    added, changed, removed = _differences(supervisor, spec)
     for group in [*changed, *removed]:
         progress(f"stopping {group}")
         supervisor.supervisor.stopProcessGroup(group)
@@ -161,12 +189,18 @@ def _reload(supervisor: Any) -> bool:
     return bool(added or changed or removed)
 
 
-def _differences(supervisor: Any) -> tuple[list[str], list[str], list[str]]:
-    """The programs that were added, changed and removed in the files, against those that supervisord has."""
+def _differences(supervisor: Any, spec: Spec) -> tuple[list[str], list[str], list[str]]:
+    """The programs that were added, changed and removed in the files, against those that supervisord has.
+
+    Of the system's supervisord only our program counts: what others wait to apply is theirs.
+    """
     try:
         added, changed, removed = supervisor.supervisor.reloadConfig()[0]
     except xmlrpc.client.Fault as fault:
         raise HostError(f"supervisord refuses its configuration: {fault.faultString}") from fault
+    if spec["unit"] is not None:
+        ours = {spec["program"]}
+        added, changed, removed = ([name for name in names if name in ours] for names in (added, changed, removed))
     return added, changed, removed
 
 

@@ -6,8 +6,9 @@ An entry of a tree is one of
 - ``{"kind": "file", "path", "mode", "sha256", "seed"}``: with `seed` it is laid down only into an empty directory;
 - ``{"kind": "secret", "path", "mode"}``: made here, from the system's randomness, when there is none of use.
 
-`mode` is octal text. For `apply` a file has ``"content"`` too, base64. A secret's text is never read for a result,
-and never leaves the host.
+With `owner` in the spec, entries are that user's and looked at and made as that user, but those that are `system`:
+they are root's. `mode` is octal text. For `apply` a file has ``"content"`` too, base64. A secret's text is never read
+for a result, and never leaves the host.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyfleet_host.common import HostError, Result, Spec, plural
+from jupyfleet_host.identity import call_as
 
 Entry = dict[str, Any]
 
@@ -35,6 +38,31 @@ def compare(spec: Spec) -> Result:
 
     `old` is the text of a file that has other content than it should, so that a plan can show what would change.
     """
+    results = _by_owner(spec, _compare, only_looks=True)
+    return {"changes": [change for result in results for change in result["changes"]]}
+
+
+def apply(spec: Spec) -> Result:
+    """Bring every entry into its wanted state: ``{"changed": [path, …]}``. Damaged content stops all of it."""
+    for entry in spec["entries"]:
+        if entry["kind"] == "file":
+            _content(entry)
+    results = _by_owner(spec, _apply, only_looks=False)
+    changed = [path for result in results for path in result["changed"]]
+    return {"changed": changed, "summary": plural(len(changed), "file or directory", "files and directories")}
+
+
+def _by_owner(spec: Spec, work: Callable[[Spec], Result], *, only_looks: bool) -> list[Result]:
+    """Do the work for root's entries, then for the owner's as the owner; without an owner all are the caller's."""
+    entries, owner = spec["entries"], spec.get("owner")
+    if owner is None:
+        return [work({"entries": entries})]
+    roots = [entry for entry in entries if entry["system"]]
+    owners = [entry for entry in entries if not entry["system"]]
+    return [work({"entries": roots}), call_as(owner, work, {"entries": owners}, only_looks=only_looks)]
+
+
+def _compare(spec: Spec) -> Result:
     changes = []
     for entry in spec["entries"]:
         why = _difference(entry)
@@ -50,16 +78,14 @@ def _old_text(entry: Entry) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def apply(spec: Spec) -> Result:
-    """Bring every entry into its wanted state: ``{"changed": [path, …]}``. Damaged content stops all of it."""
-    contents = {entry["path"]: _content(entry) for entry in spec["entries"] if entry["kind"] == "file"}
+def _apply(spec: Spec) -> Result:
     changed = []
     for entry in spec["entries"]:
         # A seed was chosen while its directory was empty; by now another one may lie there.
         if not Path(entry["path"]).exists() if entry.get("seed") else _difference(entry):
-            _put(entry, contents.get(entry["path"], b""))
+            _put(entry, _content(entry) if entry["kind"] == "file" else b"")
             changed.append(entry["path"])
-    return {"changed": changed, "summary": plural(len(changed), "file or directory", "files and directories")}
+    return {"changed": changed}
 
 
 def _difference(entry: Entry) -> str | None:

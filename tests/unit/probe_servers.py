@@ -296,6 +296,7 @@ class Host:
         self.spacy("__version__ = '3.8.2'\nclass Model: meta = {'version': '3.8.0'}\ndef load(name): return Model\n")
         self.spec: dict[str, Any] = {
             "home": str(root),
+            "log": str(root / "log/jupyter.log"),
             "environment": str(self.environment),
             "workspace": str(self.workspace),
             "workspace_mount": "directory",

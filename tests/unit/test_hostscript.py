@@ -69,9 +69,9 @@ def test_every_module_loads_with_what_is_sent(module: str) -> None:
 
 
 def test_only_what_is_needed_is_sent() -> None:
-    assert sent("tree") == ["common", "tree"]
-    assert sent("common") == ["common"]
-    assert set(sent("service")) == {"common", "processes", "supervisor_rpc", "service"}
+    assert sent("tree") == ["common", "identity", "tree"]
+    assert sent("common") == ["common", "identity"]
+    assert set(sent("service")) == {"common", "identity", "processes", "supervisor_rpc", "service"}
     assert not {"environment", "package_index", "tree"} & set(sent("probe"))
 
 
@@ -129,7 +129,17 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     program.write_text(f"#!/bin/sh\necho $$ > {begun}.new && mv {begun}.new {begun}\nexec sleep 30\n")
     program.chmod(0o755)
-    texts = ("home", "workspace", "workspace_mount", "workspace_tag", "supervisor_socket", "program", "host", "profile")
+    texts = (
+        "home",
+        "log",
+        "workspace",
+        "workspace_mount",
+        "workspace_tag",
+        "supervisor_socket",
+        "program",
+        "host",
+        "profile",
+    )
     none = ("user", "token_file", "spacy_model")
     spec: dict[str, Any] = dict.fromkeys(texts, "core") | dict.fromkeys(none)
     spec |= {"environment": str(tmp_path), "port": 1, "scheme": "http", "base_url": "/", "scope": "build"}

@@ -24,7 +24,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user ta
 
 def spec(top: Path, **changes: Any) -> dict[str, Any]:
     return {
+        "scope": "user",
+        "user": None,
         "home": str(top / "home"),
+        "workspace_mount": "directory",
         "workspace": str(top / "home/workspace"),
         "lock_file": str(top / "home/.jupyfleet.lock"),
         "bind": "127.0.0.1",
@@ -56,6 +59,7 @@ def test_a_host_with_python_room_and_a_free_port_is_good(tmp_path: Path) -> None
         "problems": [],
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "family": None,
     }
 
 

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from deploy.components import ORDER
+from deploy.facts.machine import Machine
 from deploy.paths import REQUIREMENTS, TEMPLATES
 from deploy.settings import Settings, read_settings
 from deploy.tree import File, Tree
 from jupyfleet_host import tree as host_tree
+from jupyfleet_host.distribution import FAMILIES
 from jupyfleet_host.package_index import environment_for_uv
 
 ODD = {
@@ -36,6 +38,7 @@ ODD = {
         "jupyter_mcp_room_idle_timeout": 7,
         "jupyter_profile": "full",
     },
+    "system": {"jupyter_scope": "system", "jupyter_allowed_hosts": ["lab1.example.org", "*.lab.example.org"]},
 }
 
 
@@ -45,9 +48,10 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 def tree_of(settings: Settings) -> Tree:
+    machine = Machine(distribution=FAMILIES["fedora"] if settings.scope == "system" else None)
     tree = Tree()
     for component in ORDER:
-        component(settings).configure(tree)
+        component(settings, machine).configure(tree)
     return tree
 
 
@@ -57,7 +61,8 @@ def file_of(settings: Settings, name: str) -> str:
 
 
 def test_every_template_is_rendered_onto_a_host_under_its_name() -> None:
-    names = {entry.path.name for entry in tree_of(read_settings("lab1", ODD["plain"]))}
+    trees = [tree_of(read_settings("lab1", ODD[name])) for name in ("plain", "system")]
+    names = {entry.path.name for tree in trees for entry in tree}
     assert {template.name.removesuffix(".j2") for template in TEMPLATES.iterdir()} <= names
 
 
@@ -164,14 +169,20 @@ def ini(text: str) -> configparser.RawConfigParser:
     return parser
 
 
-def test_supervisord_s_files_are_ini_files_with_the_paths_as_they_are(settings: Settings) -> None:
+@pytest.mark.parametrize("name", [name for name in ODD if name != "system"])
+def test_supervisord_s_own_file_is_an_ini_file_with_the_paths_as_they_are(name: str) -> None:
+    settings = read_settings("lab1", ODD[name])
     conf = ini(file_of(settings, "supervisord.conf"))
     assert conf["supervisord"]["directory"] == settings.home
     assert conf["unix_http_server"]["file"] == f"{settings.home}/run/supervisor.sock"
     assert conf["unix_http_server"]["chmod"] == "0700"
+
+
+def test_the_program_s_file_is_an_ini_file_with_the_paths_as_they_are(settings: Settings) -> None:
     program = ini(file_of(settings, "jupyter.ini"))["program:jupyter"]
     assert shlex.split(program["command"]) == [f"{settings.home}/.pixi/envs/default/bin/jupyter-lab"]
     assert program["directory"] == settings.workspace
+    assert program.get("user") == settings.user
 
 
 def test_no_secret_stands_in_a_file_of_the_service(settings: Settings) -> None:
@@ -265,3 +276,35 @@ def test_supervisord_reads_what_was_meant(supervisor_python: str, short: Path, n
     assert variables["JUPYTER_CONFIG_DIR"] == f"{home}/.config/jupyfleet/jupyter"
     assert variables["MCP_ROOM_IDLE_TIMEOUT_SEC"] == "600"
     assert variables.get("JUPYTER_TOKEN_FILE") == (f"{home}/.config/jupyfleet/token" if auth == "token" else None)
+
+
+# --- system scope ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "path"),
+    [("fedora", "/etc/supervisord.d/jupyter.ini"), ("debian", "/etc/supervisor/conf.d/jupyter.conf")],
+)
+def test_the_program_s_file_is_where_the_distribution_s_supervisord_looks(family: str, path: str) -> None:
+    settings = read_settings("lab1", ODD["system"])
+    tree = Tree()
+    for component in ORDER:
+        component(settings, Machine(distribution=FAMILIES[family])).configure(tree)
+    outside = {str(entry.path): f"{entry.mode:04o}" for entry in tree if entry.system}
+    assert outside == {"/etc/profile.d/jupyfleet.sh": "0644", "/var/log/jupyfleet": "0700", path: "0644"}
+    inside = [entry.path for entry in tree if not entry.system]
+    assert all(path.is_relative_to(settings.home) for path in inside)
+
+
+def test_login_shells_of_the_service_user_alone_find_the_environment() -> None:
+    script = file_of(read_settings("lab1", ODD["system"]), "jupyfleet.sh")
+    show = 'printf "%s\n" "$PATH" "$PIXI_CACHE_DIR"'
+    argv = ["sh", "-c", f"id() {{ echo $WHO; }}\n{script}\n{show}"]
+    environ = {"PATH": "/usr/bin", "PIXI_CACHE_DIR": "theirs"}
+    ours = subprocess.run(argv, env=environ | {"WHO": "jupyter"}, capture_output=True, text=True, check=True)
+    assert ours.stdout.splitlines() == [
+        "/home/jupyter/.pixi/bin:/home/jupyter/.pixi/envs/default/bin:/usr/bin",
+        "/home/jupyter/.cache/pixi",
+    ]
+    theirs = subprocess.run(argv, env=environ | {"WHO": "ann"}, capture_output=True, text=True, check=True)
+    assert theirs.stdout.splitlines() == ["/usr/bin", "theirs"]

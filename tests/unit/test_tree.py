@@ -85,7 +85,7 @@ def test_a_tree_describes_itself_without_content_unless_asked() -> None:
     tree = tree_of(Directory(PurePosixPath("/a"), 0o700), File(PurePosixPath("/a/f"), b"text", 0o600))
     assert all("content" not in entry for entry in tree.described())
     [directory, file] = tree.described(content=True)
-    assert directory == {"path": "/a", "mode": "0700", "kind": "directory", "keep": False}
+    assert directory == {"path": "/a", "mode": "0700", "system": False, "kind": "directory", "keep": False}
     assert base64.b64decode(file["content"]) == b"text"
     assert [entry["path"] for entry in tree.described({"/a/f"})] == ["/a/f"]
 

@@ -1,0 +1,38 @@
+"""What a host is, asked before anything is decided for it: nothing here changes while a deploy runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deploy.facts.hostscript import HostScriptError, ask
+from deploy.settings import Settings
+from jupyfleet_host.distribution import FAMILIES, Distribution
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One host. `problems` say what keeps a deploy from it; where there are some, the rest may be empty.
+
+    `python` is a version, `architecture` as ``uname -m`` has it; `distribution` is only asked for in system scope.
+    """
+
+    problems: tuple[str, ...] = ()
+    python: str = ""
+    architecture: str = ""
+    distribution: Distribution | None = None
+
+
+def machine_of_current_host(settings: Settings) -> Machine:
+    """Ask the current host, in one command."""
+    names = {"home", "workspace", "bind", "port", "python", "scope", "user", "workspace_mount"}
+    spec = settings.model_dump(include=names) | {"lock_file": str(settings.paths.lock)}
+    try:
+        report = ask("preflight", "check", spec, as_user=settings.as_root)
+    except HostScriptError as error:
+        return Machine(problems=(str(error),))
+    return Machine(
+        problems=tuple(report["problems"]),
+        python=report["python"] or "",
+        architecture=report["machine"],
+        distribution=FAMILIES.get(report["family"]),
+    )
