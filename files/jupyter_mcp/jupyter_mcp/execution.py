@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 import uuid
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class Execution:
 
     `status`: queued, running, ok, error (the code raised) or failed (`problem` says why it did not finish).
     `saved`: whether the outputs are proven to be in the file; None while it runs. Times are of `time.time`.
+    `in_kernel`: whether the kernel is at work for it now; it is not before its turn, and not while outputs are saved.
     """
 
     room_id: str
@@ -49,6 +51,7 @@ class Execution:
     code: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: str = "queued"
+    in_kernel: bool = False
     problem: str | None = None
     area: Area = field(default_factory=Area)
     execution_count: int | None = None
@@ -56,6 +59,7 @@ class Execution:
     started_at: float | None = None
     finished_at: float | None = None
     saved: bool | None = None
+    kept_bytes: int = 0
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -75,6 +79,9 @@ class Executions:
         self._kernels = kernels
         self._log = log
         self._known: OrderedDict[str, Execution] = OrderedDict()
+        # What those that have ended hold, in bytes of output; and how many go on, per room.
+        self._kept_bytes = 0
+        self._active: Counter[str] = Counter()
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
         # display_id -> the areas that show it, per room.
@@ -106,8 +113,16 @@ class Executions:
             )
         return execution
 
+    async def stop(self, execution: Execution, why: str) -> None:
+        """Interrupt this run, and no other: one that waits for its turn is taken out of the queue instead."""
+        if execution.in_kernel:
+            await self._kernels.interrupt(execution.path)
+            execution.problem = why
+        elif execution.status == "queued":
+            self._finish(execution, "failed", f"{why} Its turn had not come, so nothing was run.")
+
     def running(self, room_id: str) -> bool:
-        return any(execution.room_id == room_id and execution.running for execution in self._known.values())
+        return self._active[room_id] > 0
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -116,16 +131,17 @@ class Executions:
 
     def _remember(self, execution: Execution) -> None:
         self._known[execution.id] = execution
-        size = sum(known.area.size for known in self._known.values())
-        for old in list(self._known.values()):
-            if len(self._known) <= _KEPT and size <= _KEPT_BYTES:
-                break
-            if not old.running:
-                size -= old.area.size
-                self._forget(old)
+        self._active[execution.room_id] += 1
+        if len(self._known) <= _KEPT and self._kept_bytes <= _KEPT_BYTES:
+            return
+        for old in [known for known in self._known.values() if not known.running]:
+            self._forget(old)
+            if len(self._known) <= _KEPT and self._kept_bytes <= _KEPT_BYTES:
+                return
 
     def _forget(self, execution: Execution) -> None:
         del self._known[execution.id]
+        self._kept_bytes -= execution.kept_bytes
         key = (execution.room_id, execution.cell_id)
         if self._latest.get(key) is execution:
             del self._latest[key]
@@ -138,7 +154,12 @@ class Executions:
     async def _run(self, execution: Execution, notebook: OpenNotebook) -> None:
         try:
             async with self._turns[execution.room_id]:
-                await self._run_now(execution)
+                outcome = await self._run_now(execution)
+            if outcome is None:
+                return
+            # The next cell runs while this one's outputs are saved, so runs share saves as edits do.
+            await self._save(execution)
+            self._finish(execution, *outcome)
         except asyncio.CancelledError:
             self._finish(execution, "failed", "the server is shutting down")
             raise
@@ -150,11 +171,23 @@ class Executions:
         finally:
             notebook.holds -= 1
 
-    async def _run_now(self, execution: Execution) -> None:
+    async def _run_now(self, execution: Execution) -> tuple[str, str | None] | None:
+        """Run the cell in its turn; the status and the problem to end with when its outputs are saved.
+
+        None when it was taken out of the queue.
+        """
+        earlier = self._latest.get((execution.room_id, execution.cell_id))
+        if earlier is not None:
+            # To run a cell again takes its outputs away: not before they are where its caller is told that they are.
+            await earlier.done.wait()
+        if not execution.running:
+            return None
         notebook = await self._rooms.reopen(execution.room_id)
         name = cells.kernel_name(notebook.document)
         connection = await self._kernels.connect(execution.room_id, notebook.path, name)
         notebook = await self._rooms.reopen(execution.room_id)
+        if not execution.running:
+            return None
         if execution.cell_id not in notebook.mirror.ids:
             raise CellNotFound("The cell was deleted before its turn came; nothing was run.")
         position = cells.first_position(notebook.mirror.ids, execution.cell_id)
@@ -164,19 +197,20 @@ class Executions:
             ycell["execution_count"] = None
             ycell["execution_state"] = "running"
         execution.status = "running"
+        execution.in_kernel = True
         execution.started_at = time.time()
         self._latest[execution.room_id, execution.cell_id] = execution
         request = await connection.execute(execution.code, execution.cell_id)
         try:
             await self._collect(execution, request)
         finally:
+            execution.in_kernel = False
             self._close_cell(execution, request)
-        request.late = lambda msg_type, content: self._write(execution, self._take(execution, msg_type, content))
+        request.late = functools.partial(self._print_late, execution)
         status, problem = _outcome(request)
         if request.failure is not None:
             self._kernels.told_of_loss(execution.room_id)
-        await self._save(execution)
-        self._finish(execution, status, problem)
+        return status, problem
 
     async def _collect(self, execution: Execution, request: Request) -> None:
         last_save = last_write = time.monotonic()
@@ -264,6 +298,16 @@ class Executions:
                     # What a user of this server ran may be shown, as when run from the browser.
                     ycell["metadata"]["trusted"] = True
 
+    def _print_late(self, execution: Execution, msg_type: str, content: dict[str, Any]) -> None:
+        """What threads of a cell print when the cell has ended."""
+        self._write(execution, self._take(execution, msg_type, content))
+        if execution.id in self._known and not execution.running:
+            self._count_bytes(execution)
+
+    def _count_bytes(self, execution: Execution) -> None:
+        self._kept_bytes += execution.area.size - execution.kept_bytes
+        execution.kept_bytes = execution.area.size
+
     def _save_soon(self, execution: Execution) -> None:
         notebook = self._rooms.peek(execution.room_id)
         if notebook is not None:
@@ -289,6 +333,10 @@ class Executions:
             execution.status = status
             execution.problem = problem or execution.problem
             execution.finished_at = time.time()
+            self._count_bytes(execution)
+            self._active[execution.room_id] -= 1
+            if not self._active[execution.room_id]:
+                del self._active[execution.room_id]
             execution.done.set()
 
 

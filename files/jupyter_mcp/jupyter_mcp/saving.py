@@ -125,6 +125,7 @@ class Saver:
             # The document repairs this itself whenever it is read as a whole.
             self._collaboration.document(self._room).get()
         rendered = self._mirror.render()
+        await self._collaboration.keep_history(self._room)
         try:
             state = await self._store.write(path, rendered.data, self._baseline)
         except (SaveFailed, ChangedOnDisk) as error:

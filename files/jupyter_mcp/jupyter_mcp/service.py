@@ -63,7 +63,7 @@ class Service:
         contents = serverapp.contents_manager
         store = make_store(contents)
         root = Path(contents.root_dir) if isinstance(store, FileStore) else None
-        collaboration = Collaboration(serverapp.web_app.settings)
+        collaboration = Collaboration(serverapp.web_app.settings, log)
 
         after_save = AfterSave(contents, log) if isinstance(store, FileStore) else None
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
-from fastmcp.tools import ToolResult
+from fastmcp.tools import Tool, ToolResult
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from .answers import IMAGE_BYTES, image_blocks, json_text, render_execution, ren
 from .errors import NotebookError
 from .execution import Execution
 from .outputs import fit
+from .protocol import serve_only_tools
 from .service import Service
 
 __all__ = ["TOOLS", "build_server"]
@@ -125,7 +126,8 @@ async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
 def build_server(service: Service) -> FastMCP[Any]:
     """A FastMCP server whose tools work on `service`. Every tool asks the server's authorizer first."""
     server: FastMCP[Any] = FastMCP("jupyter_mcp", instructions=INSTRUCTIONS, version=__version__)
-    registered: list[str] = []
+    # Their input schemas, by name.
+    registered: dict[str, dict[str, Any]] = {}
 
     def tool(
         permissions: tuple[caller.Permission, ...],
@@ -150,8 +152,8 @@ def build_server(service: Service) -> FastMCP[Any]:
                 idempotent_hint=idempotent or read_only,
                 open_world_hint=open_world,
             )
-            server.tool(_told(checked), title=title, annotations=annotations, output_schema=output)
-            registered.append(function.__name__)
+            made = Tool.from_function(_told(checked), title=title, annotations=annotations, output_schema=output)
+            registered[made.name] = server.add_tool(made).parameters
             return function
 
         return register
@@ -294,10 +296,8 @@ def build_server(service: Service) -> FastMCP[Any]:
         _, execution = await service.cell_execute(path, index, cell_id, expected_source_hash)
         await _wait(ctx, execution, timeout)
         if execution.running and on_timeout == "interrupt":
-            await service.kernels.interrupt(execution.path)
+            await service.executions.stop(execution, f"Interrupted after {timeout:g} seconds, as asked.")
             await _wait(ctx, execution, 10.0)
-            if not execution.running:
-                execution.problem = execution.problem or f"Interrupted after {timeout:g} seconds, as asked."
         return render_execution(execution, output_bytes, waited=timeout)
 
     @tool(caller.READ, "Fetch an execution", schemas.EXECUTED, read_only=True)
@@ -338,5 +338,6 @@ def build_server(service: Service) -> FastMCP[Any]:
         """List the notebooks that are open now, with who is in them and whether a kernel runs."""
         return await service.room_list()
 
-    assert sorted(registered) == sorted(TOOLS)
+    assert tuple(registered) == TOOLS
+    serve_only_tools(server, registered)
     return server

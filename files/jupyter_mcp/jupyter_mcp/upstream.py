@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jupyter_server_ydoc.rooms import DocumentRoom
 from jupyter_server_ydoc.utils import OutOfBandChanges
 from jupyter_ydoc import YNotebook
 
 from .errors import CollaborationMissing
+from .history import History
 
 __all__ = ["PRIVATE_NAMES", "Collaboration"]
 
@@ -54,8 +57,10 @@ _FORMAT, _TYPE = "json", "notebook"
 class Collaboration:
     """The rooms of this server's jupyter-collaboration."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], log: logging.Logger | None = None) -> None:
         self._settings = settings
+        self._log = log or logging.getLogger(__name__)
+        self._histories: WeakKeyDictionary[DocumentRoom, History] = WeakKeyDictionary()
 
     @property
     def extension(self) -> Any:
@@ -185,6 +190,7 @@ class Collaboration:
             del extension.ywebsocket_server.rooms[room_id]
         if not self.is_dead(room):
             await room.stop()
+        await self.keep_history(room)
         if room.ystore is not None:
             # Rooms leave their update store running, with a task and a thread each.
             with contextlib.suppress(Exception):
@@ -233,6 +239,12 @@ class Collaboration:
         if when is not None:
             room._file.last_modified = when
 
+    async def keep_history(self, room: DocumentRoom) -> None:
+        """Return when the room's update store has all changes of the document. To be called before a save."""
+        history = self._histories.get(room)
+        if history is not None:
+            await history.flush()
+
     @staticmethod
     async def mark_saved(room: DocumentRoom, digest: str) -> None:
         """Publish that the document is saved, as the room's own save does (the lock keeps it from saving again)."""
@@ -251,8 +263,8 @@ class Collaboration:
         if task is not None and not task.done():
             task.cancel()
 
-    @staticmethod
     def take_over_saving(
+        self,
         room: DocumentRoom,
         save: Callable[[], Awaitable[dict[str, Any]]],
         changed_outside: Callable[[], Coroutine[Any, Any, None]],
@@ -276,8 +288,13 @@ class Collaboration:
 
         loader._save_content_at_path = save_at_path
         loader.observe(room.room_id, changed_outside, room._on_filepath_change)
+        if room.ystore is not None:
+            self._histories[room] = History(room.ystore, room.ydoc, self._log)
 
         def undo() -> None:
+            history = self._histories.pop(room, None)
+            if history is not None:
+                history.close()
             if loader.__dict__.get("_save_content_at_path") is save_at_path:
                 del loader._save_content_at_path
             if room.room_id in loader._subscriptions:

@@ -27,6 +27,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_ids = itertools.count(1)
+
+
+def request_of(
+    method: str, params: dict[str, Any] | None = None, revision: str = REVISION
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Headers and body of a request of either revision of the protocol, without a token."""
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": revision}
+    params = dict(params or {})
+    if revision == MODERN:
+        headers["Mcp-Method"] = method
+        if "name" in params:
+            headers["Mcp-Name"] = params["name"]
+        params["_meta"] = {
+            **params.get("_meta", {}),
+            "io.modelcontextprotocol/protocolVersion": revision,
+            "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": next(_ids), "method": method}
+    if params:
+        body["params"] = params
+    return headers, body
+
+
 class ToolFailed(Exception):
     """The tool answered with an error; its text is the message."""
 
@@ -54,7 +79,6 @@ class LiveServer:
         self.port = free_port()
         self.log_path = home / "log"
         self.process: subprocess.Popen[bytes] | None = None
-        self._ids = itertools.count(1)
         self._http: httpx.Client | None = None
         self._arguments = [
             sys.executable,
@@ -164,42 +188,35 @@ class LiveServer:
     def message(
         self, method: str, params: dict[str, Any] | None = None, revision: str = REVISION
     ) -> tuple[dict[str, str], dict[str, Any]]:
-        """Headers and body of a request of either revision of the protocol."""
-        headers = {
-            **self.headers,
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": revision,
-        }
-        params = dict(params or {})
-        if revision == MODERN:
-            headers["Mcp-Method"] = method
-            if "name" in params:
-                headers["Mcp-Name"] = params["name"]
-            params["_meta"] = {
-                **params.get("_meta", {}),
-                "io.modelcontextprotocol/protocolVersion": revision,
-                "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {},
-            }
-        body: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
-        if params:
-            body["params"] = params
-        return headers, body
+        """Headers and body of a request of either revision of the protocol, with the token."""
+        headers, body = request_of(method, params, revision)
+        return {**self.headers, **headers}, body
 
-    def request(self, method: str, params: dict[str, Any] | None = None, revision: str = REVISION) -> dict[str, Any]:
-        """Send a request and return its result; RuntimeError with the protocol's error."""
+    def answer(self, method: str, params: dict[str, Any] | None = None, revision: str = REVISION) -> dict[str, Any]:
+        """Send a request; the JSON-RPC response, result or error."""
         headers, body = self.message(method, params, revision)
         answer = self.http.post(self.mcp_url, headers=headers, json=body)
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             events = [line[5:] for line in answer.text.splitlines() if line.startswith("data:")]
             found = next(json.loads(event) for event in events if '"id"' in event)
         else:
-            assert answer.status_code == 200, (answer.status_code, answer.text)
             found = answer.json()
-        if "error" in found:
-            raise RuntimeError(found["error"])
-        result: dict[str, Any] = found["result"]
+            assert "error" in found or answer.status_code == 200, (answer.status_code, answer.text)
+        response: dict[str, Any] = found
+        return response
+
+    def request(self, method: str, params: dict[str, Any] | None = None, revision: str = REVISION) -> dict[str, Any]:
+        """Send a request and return its result; RuntimeError with the protocol's error."""
+        response = self.answer(method, params, revision)
+        if "error" in response:
+            raise RuntimeError(response["error"])
+        result: dict[str, Any] = response["result"]
         return result
+
+    def refusal(self, method: str, params: dict[str, Any] | None = None, revision: str = REVISION) -> dict[str, Any]:
+        """Send a request that the protocol refuses, and return its error."""
+        error: dict[str, Any] = self.answer(method, params, revision)["error"]
+        return error
 
     def result(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The whole result of a tool call, error or not."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 from conftest import write_notebook
+from fastmcp import FastMCP
+from live import MODERN, request_of
 
+from jupyter_mcp import protocol
+from jupyter_mcp.tools import TOOLS, build_server
 from jupyter_mcp.upstream import PRIVATE_NAMES, Collaboration
 
 
@@ -52,3 +57,36 @@ async def test_the_room_still_saves_by_itself(jp_serverapp: Any, jp_root_dir: Pa
         await asyncio.sleep(0.1)
     assert "1 # typed" in path.read_text()
     mirror.close()
+
+
+def test_private_names_of_fastmcp_exist() -> None:
+    inner = FastMCP("plain")._mcp_server
+    assert [name for name in protocol.PRIVATE_NAMES if not hasattr(inner, name)] == []
+    assert set(protocol.SERVED) <= set(inner._request_handlers)
+
+
+async def test_a_call_lists_no_tools() -> None:
+    """The headers of a call are checked against the tool's schema; FastMCP would list all tools for that."""
+    server = build_server(None)  # type: ignore[arg-type]
+    listed = 0
+    plain = server.list_tools
+
+    async def counting(*args: Any, **kwargs: Any) -> Any:
+        nonlocal listed
+        listed += 1
+        return await plain(*args, **kwargs)
+
+    server.list_tools = counting  # type: ignore[method-assign]
+    app = server.http_app(path="/mcp", stateless_http=True, json_response=True)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+
+        async def ask(method: str, params: dict[str, Any]) -> Any:
+            headers, body = request_of(method, params, MODERN)
+            return (await http.post("http://localhost/mcp", headers=headers, json=body)).json()["result"]
+
+        assert [tool["name"] for tool in (await ask("tools/list", {}))["tools"]] == list(TOOLS)
+        before = listed
+        assert before > 0
+        answer = await ask("tools/call", {"name": "cell_get", "arguments": {"path": "a.ipynb", "index": 0}})
+        assert "carries no user" in answer["content"][0]["text"]
+        assert listed == before

@@ -386,3 +386,46 @@ def test_a_tab_that_starts_a_kernel_meanwhile_gets_the_notebooks_own(live: LiveS
     sessions = httpx.get(f"{live.url}api/sessions", headers=live.headers).json()
     assert [found["kernel"]["id"] for found in sessions if found["path"] == "join.ipynb"] == [answer["kernel"]["id"]]
     assert text(live.call("cell_execute", path="join.ipynb", index=0)) == pid, "still the same kernel, and no warning"
+
+
+def test_runs_save_together_and_each_answer_is_on_disk(live: LiveServer) -> None:
+    """The next cell runs while the outputs of the one before are saved; `saved` means this run's outputs."""
+    count, each = 4, 12
+    write_notebook(
+        live.workspace / "together.ipynb", *(f"n{i} = globals().get('n{i}', 0) + 1; n{i}" for i in range(count))
+    )
+    live.call("cell_execute", path="together.ipynb", index=0)
+
+    def shown(index: int) -> str:
+        outputs = live.on_disk("together.ipynb")["cells"][index]["outputs"]
+        return "".join(outputs[0]["data"]["text/plain"]) if outputs else "nothing"
+
+    def client(index: int) -> list[tuple[str, str]]:
+        seen = []
+        with httpx.Client(timeout=60) as http:
+            for _ in range(each):
+                headers, body = live.message(
+                    "tools/call", {"name": "cell_execute", "arguments": {"path": "together.ipynb", "index": index}}
+                )
+                answer = http.post(live.mcp_url, headers=headers, json=body).json()["result"]["structuredContent"]
+                assert answer["saved"] is True
+                # Nobody else runs this cell, so the file shows what the answer shows until it is run again.
+                seen.append((answer["result"][0]["content"]["data"]["text/plain"], shown(index)))
+        return seen
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(client, range(count)))
+    for index, seen in enumerate(results):
+        first = 2 if index == 0 else 1
+        assert seen == [(str(first + run), str(first + run)) for run in range(each)]
+
+
+def test_a_timeout_in_the_queue_stops_nobody_else(live: LiveServer) -> None:
+    write_notebook(live.workspace / "line.ipynb", "import time\ntime.sleep(4)\nprint('whole')", "print('never')")
+    first = live.structured("cell_execute", path="line.ipynb", index=0, timeout=0.5)
+    with pytest.raises(ToolFailed, match="Its turn had not come, so nothing was run"):
+        live.call("cell_execute", path="line.ipynb", index=1, timeout=0.5, on_timeout="interrupt")
+    ended = live.structured("execution_get", execution_id=first["execution_id"], timeout=30)
+    assert (ended["status"], text(ended["result"])) == ("ok", "whole\n")
+    assert live.on_disk("line.ipynb")["cells"][1]["outputs"] == []
+    assert text(live.call("cell_execute", path="line.ipynb", index=1)) == "never\n"

@@ -74,6 +74,18 @@ def test_initialize_and_discover(live: LiveServer) -> None:
     assert answer["instructions"]
     discovered = live.request("server/discover", revision=MODERN)
     assert MODERN in discovered["supportedVersions"]
+    # Neither announces what is not served, and what is not announced is not there.
+    assert answer["capabilities"] == discovered["capabilities"] == {"tools": {"listChanged": False}}
+    for method in ("prompts/list", "resources/list", "resources/templates/list"):
+        for revision in (REVISION, MODERN):
+            assert live.refusal(method, revision=revision)["code"] == -32601
+
+
+@pytest.mark.parametrize("revision", [REVISION, MODERN])
+def test_an_unknown_tool_is_an_error_of_the_protocol(live: LiveServer, revision: str) -> None:
+    error = live.refusal("tools/call", {"name": "room_open", "arguments": {"path": "a.ipynb"}}, revision)
+    assert error["code"] == -32602
+    assert "Unknown tool: 'room_open'" in error["message"] and "notebook_list" in error["message"]
 
 
 async def test_a_real_client(live: LiveServer) -> None:
@@ -240,5 +252,3 @@ def test_errors_say_what_to_do(live: LiveServer) -> None:
     ):
         with pytest.raises(ToolFailed, match=hint):
             live.call(tool, **arguments)
-    with pytest.raises((RuntimeError, ToolFailed)):
-        live.call("room_open", path="a.ipynb")

@@ -1,0 +1,85 @@
+"""A room's update store: the history of its document, which a browser needs to go on after the server was restarted.
+
+A tab that outlives the server comes back with the document that it has, and the two are joined by their histories. What
+the file holds and the history does not is made anew from the file, and joined to what the tab has: twice in the
+document. So the history is written before the file, never after it. The room by itself commits every change to the
+store's database, four of them for one run of a cell; here changes are collected, and written as one.
+
+Nothing here knows of files. What an answer promises is in the file, not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from pycrdt import Doc, TransactionEvent, merge_updates
+
+__all__ = ["History"]
+
+# For changes that no save follows, like the mark that a document is saved.
+_DELAY_SECONDS = 2.0
+_MAX_EXPECTED = 10_000
+
+
+class History:
+    """Takes the place of `store.write` (a pycrdt.store.BaseYStore) for the document, until `close`."""
+
+    def __init__(self, store: Any, document: Doc[Any], log: logging.Logger) -> None:
+        self._store = store
+        self._document = document
+        self._log = log
+        self._plain_write = store.write
+        self._waiting: list[bytes] = []
+        # Seen here in the moment in which they are made; the room passes them on later, when a save may have begun
+        # that includes them.
+        self._expected: deque[bytes] = deque(maxlen=_MAX_EXPECTED)
+        self._writing = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: asyncio.Task[None] | None = None
+        self._subscription = document.observe(self._changed)
+        store.write = self._passed_on
+
+    def close(self) -> None:
+        """The room writes for itself again; what waits here is still written."""
+        self._document.unobserve(self._subscription)
+        if self._store.__dict__.get("write") == self._passed_on:
+            del self._store.write
+
+    def _changed(self, event: TransactionEvent) -> None:
+        self._expected.append(event.update)
+        self._collect(event.update)
+
+    async def _passed_on(self, change: bytes) -> None:
+        if self._expected and self._expected[0] == change:
+            self._expected.popleft()
+        else:
+            # From before this began, or encoded otherwise; a change that is stored twice counts once.
+            self._collect(change)
+
+    def _collect(self, change: bytes) -> None:
+        self._waiting.append(change)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_DELAY_SECONDS, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._late = asyncio.create_task(self.flush())
+
+    async def flush(self) -> None:
+        """Return when every change until now is in the store. One that cannot be written is tried again later."""
+        async with self._writing:
+            if not self._waiting:
+                return
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            changes, self._waiting = self._waiting, []
+            together = changes[0] if len(changes) == 1 else merge_updates(*changes)
+            try:
+                await self._plain_write(together)
+            except Exception as error:
+                self._log.warning("jupyter_mcp: the history of a notebook was not written: %s", error)
+                self._waiting.insert(0, together)
