@@ -64,14 +64,21 @@ class Collaboration:
 
     @property
     def extension(self) -> Any:
-        extension = self._settings.get("jupyter_server_ydoc")
-        if extension is None or "file_id_manager" not in self._settings:
+        extension = self._required("jupyter_server_ydoc")
+        self._configure_store(extension)
+        return extension
+
+    @property
+    def _file_ids(self) -> Any:
+        return self._required("file_id_manager")
+
+    def _required(self, name: str) -> Any:
+        if name not in self._settings:
             raise CollaborationMissing(
                 "This server runs without jupyter-collaboration, so there are no shared notebooks. "
                 "Enable the extensions jupyter_server_ydoc and jupyter_server_fileid."
             )
-        self._configure_store(extension)
-        return extension
+        return self._settings[name]
 
     @staticmethod
     def _configure_store(extension: Any) -> None:
@@ -97,17 +104,17 @@ class Collaboration:
 
     def room_id(self, path: str) -> str:
         """The id of the room of a canonical path; makes a file id when there is none."""
-        file_id = self._settings["file_id_manager"].index(path)
+        file_id = self._file_ids.index(path)
         return f"{_FORMAT}:{_TYPE}:{file_id}"
 
     def known_room_id(self, path: str) -> str | None:
         """Like `room_id`, and None instead of making a file id."""
-        file_id = self._settings["file_id_manager"].get_id(path)
+        file_id = self._file_ids.get_id(path)
         return f"{_FORMAT}:{_TYPE}:{file_id}" if file_id else None
 
     def file_path(self, room_id: str) -> str | None:
         """Where the file of a room is now; a rename through Jupyter changes it."""
-        path: str | None = self._settings["file_id_manager"].get_path(room_id.split(":", 2)[2])
+        path: str | None = self._file_ids.get_path(room_id.split(":", 2)[2])
         return path
 
     def notebook_rooms(self) -> dict[str, DocumentRoom]:

@@ -21,6 +21,7 @@ from pycrdt import (
     read_message,
 )
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 
 
 class Browser:
@@ -38,6 +39,12 @@ class Browser:
         self._remote = False
 
     async def __aenter__(self) -> Browser:
+        self._subscription = self.notebook.ydoc.observe(self._updated)
+        await self.connect()
+        return self
+
+    async def connect(self) -> None:
+        """Connect, or connect again: what the tab has is joined with what the server has."""
         async with httpx.AsyncClient() as http:
             answer = await http.put(
                 f"{self.live.url}api/collaboration/session/{quote(self.path)}",
@@ -47,14 +54,18 @@ class Browser:
         session = answer.raise_for_status().json()
         room = f"json:notebook:{session['fileId']}"
         url = f"ws{self.live.url[4:]}api/collaboration/room/{room}?sessionId={session['sessionId']}"
+        self.synced.clear()
         self._socket = await connect(url, additional_headers=self.live.headers, max_size=None)
-        self._subscription = self.notebook.ydoc.observe(self._updated)
         self._spawn(self._listen())
         await self._socket.send(create_sync_message(self.notebook.ydoc))
         self.awareness.set_local_state({"user": {"username": self.name.lower(), "name": self.name}})
         await self._say_hello()
         await asyncio.wait_for(self.synced.wait(), 20)
-        return self
+
+    async def vanish(self) -> None:
+        """The window is closed, or the network is gone: no goodbye."""
+        assert self._socket is not None
+        await self._socket.close()
 
     async def __aexit__(self, *_: object) -> None:
         assert self._socket is not None
@@ -81,7 +92,11 @@ class Browser:
 
     async def _listen(self) -> None:
         assert self._socket is not None
-        async for message in self._socket:
+        with contextlib.suppress(ConnectionClosedError):
+            await self._take(self._socket)
+
+    async def _take(self, socket: ClientConnection) -> None:
+        async for message in socket:
             assert isinstance(message, bytes)
             if message[0] == YMessageType.SYNC:
                 self._remote = True
@@ -90,7 +105,7 @@ class Browser:
                 finally:
                     self._remote = False
                 if reply is not None:
-                    await self._socket.send(reply)
+                    await socket.send(reply)
                 if message[1] == 1:
                     self.synced.set()
             elif message[0] == YMessageType.AWARENESS:
