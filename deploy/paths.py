@@ -85,6 +85,11 @@ class HostPaths:
         """Held while a deploy changes this home; that it is there tells that the home is jupyfleet's."""
         return self.home / ".jupyfleet.lock"
 
+    @property
+    def deploy_lock(self) -> PurePosixPath:
+        """Held from a run's first change to its end, and says by whom; where root holds it, it needs no home yet."""
+        return PurePosixPath("/run/jupyfleet.deploy") if self.owner else self.home / ".jupyfleet.deploy"
+
     def removable(self) -> list[PurePosixPath]:
         """What `down` removes below the home: all that a deploy made, and neither the workspace nor a person's own."""
         return [
@@ -96,4 +101,5 @@ class HostPaths:
             *([] if self.owner else [self.logs]),
             self.tools,
             self.lock,
+            *([] if self.owner else [self.deploy_lock]),
         ]

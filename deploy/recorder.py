@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pyinfra.api import Host, State
 from pyinfra.api.state import BaseStateCallback
 
-from deploy.facts.hostscript import HostCommand
+from deploy.facts import foresight
+from deploy.facts.hostscript import CHANGE_SECONDS, HostCommand, lost_after
 from deploy.operations import Refusal
 from deploy.results import Step, StepState, Watcher
 from jupyfleet_host.common import FAILURE, PROGRESS
@@ -22,8 +23,15 @@ class Recorder(BaseStateCallback):
         self.steps: list[Step] = []
         self._host = host
         self._watcher = watcher
-        self._started = 0.0
+        self._began = self._started = time.monotonic()
         self._said: list[str] = []
+
+    def begin(self) -> None:
+        """The run of this host begins now: the times of its steps count from here."""
+        self._began = time.monotonic()
+
+    def progress(self, text: str) -> None:
+        self._watcher.progress(self._host, text)
 
     def hear(self, line: str) -> None:
         """Take one line that a command of the current operation printed."""
@@ -50,16 +58,19 @@ class Recorder(BaseStateCallback):
 
     def operation_host_success(self, state: State, host: Host, op_hash: str, retry_count: int = 0) -> None:  # type: ignore[override]
         # An operation that yields no command changed nothing; each of ours prints its result when it did.
+        if self._said:
+            foresight.forget(host)
         self._add(state, op_hash, "changed" if self._said else "unchanged", summary_of(self._said))
 
     def operation_host_error(  # type: ignore[override]
         self, state: State, host: Host, op_hash: str, retry_count: int = 0, max_retries: int = 0
     ) -> None:
-        self._add(state, op_hash, "failed", reason_of(self._said))
+        seconds = time.monotonic() - self._started
+        self._add(state, op_hash, "failed", reason_of(self._said) or lost_after(seconds, CHANGE_SECONDS))
 
     def _add(self, state: State, op_hash: str, became: StepState, detail: str, plan: tuple[str, ...] = ()) -> None:
         seconds = time.monotonic() - self._started
-        step = Step(_operation_name(state, op_hash), became, seconds, detail, plan)
+        step = Step(_operation_name(state, op_hash), became, seconds, detail, plan, self._started - self._began)
         self.steps.append(step)
         self._watcher.step(self._host, step)
 
@@ -82,6 +93,6 @@ def summary_of(said: Sequence[str]) -> str:
 
 
 def reason_of(said: Sequence[str]) -> str:
-    """Why a command failed: the reason that a host script gives, or else the end of what was printed."""
+    """Why a command failed: the reason that a host script gives, or else the end of what was printed, if anything."""
     reasons = [line.removeprefix(FAILURE) for line in said if line.startswith(FAILURE)]
-    return "\n".join(reasons or said[-10:]) or "it failed and said nothing"
+    return "\n".join(reasons or said[-10:])

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from deploy.checks import CheckResult
 
 StepState = Literal["changed", "unchanged", "failed", "planned"]
-HostState = Literal["ok", "changed", "unchanged", "failed", "unreachable", "planned"]
+HostState = Literal["ok", "changed", "unchanged", "failed", "skipped", "unreachable", "planned"]
 
 
 @dataclass(frozen=True)
 class Step:
     """One operation on one host: what became of it, in seconds, with its summary or the reason of its failure.
 
-    Of a step that is only planned, `plan` says line by line what it would do.
+    Of a step that is only planned, `plan` says line by line what it would do. `began` counts from the beginning of the
+    host's run, in seconds.
     """
 
     name: str
@@ -23,11 +24,15 @@ class Step:
     seconds: float
     detail: str
     plan: tuple[str, ...] = ()
+    began: float = 0.0
 
 
 @dataclass
 class HostResult:
-    """What happened on one host. `reason` says why, when the state is failed or unreachable."""
+    """What happened on one host.
+
+    `reason` says why, when the state is failed, skipped or unreachable; `answer` is what it said to a single question.
+    """
 
     host: str
     state: HostState = "ok"
@@ -35,10 +40,13 @@ class HostResult:
     checks: list[CheckResult] = field(default_factory=list)
     reason: str = ""
     seconds: float = 0.0
+    answer: dict[str, Any] | None = None
 
     @property
     def is_good(self) -> bool:
-        return self.state not in ("failed", "unreachable") and all(check.status != "failed" for check in self.checks)
+        return self.state not in ("failed", "skipped", "unreachable") and all(
+            check.status != "failed" for check in self.checks
+        )
 
 
 class Watcher(Protocol):

@@ -15,7 +15,7 @@ from rich.markup import escape
 from deploy import report
 from deploy.inventory import InventoryError, SiteHost, load_site, parse_override
 from deploy.results import HostResult
-from deploy.runner import Work, run_site
+from deploy.runner import Strategy, Work, run_site
 from deploy.settings import SettingsError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -31,6 +31,20 @@ Data = Annotated[
     typer.Option("--data", "-D", help="A setting for all hosts, as in jupyter_profile=full.", metavar="KEY=VALUE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
+Serial = Annotated[bool, typer.Option("--serial", help="One host after the other, in the order of the inventory.")]
+Parallel = Annotated[
+    int, typer.Option("--parallel", min=1, max=500, help="How many hosts to work on at once.", metavar="N")
+]
+Canary = Annotated[
+    int,
+    typer.Option("--canary", min=0, help="The first N hosts must end well before any other is touched.", metavar="N"),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(
+        "--max-failures", min=0, help="Begin with no further host once more than N did not end well.", metavar="N"
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what pyinfra does, on standard error.")]
 
 
@@ -65,6 +79,7 @@ def run(
     as_json: bool,
     work: Work = Work.APPLY,
     format: Format = Format.JSON,  # noqa: A002
+    strategy: Strategy | None = None,
 ) -> list[HostResult]:
     """Run a deploy over the hosts, tell of it, and return what became of each."""
     console = report.console()
@@ -75,7 +90,7 @@ def run(
             about = f"{host.name}: profile {settings.profile}, port {settings.port}, home {settings.home}"
             console.print(escape(about), highlight=False, soft_wrap=True)
     try:
-        results = run_site(hosts, deploy, work=work, verify=verify, watcher=watcher)
+        results = run_site(hosts, deploy, work=work, verify=verify, watcher=watcher, strategy=strategy)
     except KeyboardInterrupt:
         watcher.close()
         typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
@@ -88,6 +103,11 @@ def run(
     else:
         typer.echo(report.to_junit(results) if format is Format.JUNIT else report.to_json(command, results))
     return results
+
+
+def strategy_of(serial: bool, parallel: int, canary: int, max_failures: int | None) -> Strategy:
+    """The strategy that options ask for."""
+    return Strategy(1 if serial else parallel, canary, max_failures)
 
 
 def leave(results: Sequence[HostResult]) -> NoReturn:

@@ -6,12 +6,17 @@ from rich.markup import escape
 
 from deploy import report, site
 from deploy.commands import common
+from deploy.runner import PARALLEL
 
 
 def down(
     inventory: common.Inventory,
     limit: common.Limit = None,
     data: common.Data = None,
+    serial: common.Serial = False,
+    parallel: common.Parallel = PARALLEL,
+    canary: common.Canary = 0,
+    max_failures: common.MaxFailures = None,
     json: common.Json = False,
     verbose: common.Verbose = False,
 ) -> None:
@@ -20,7 +25,8 @@ def down(
     Example: `jupyfleet down inventories/local.py`
     """
     hosts = common.load(inventory, limit, data, verbose)
-    results = common.run("down", hosts, site.down, verify=False, as_json=json)
+    strategy = common.strategy_of(serial, parallel, canary, max_failures)
+    results = common.run("down", hosts, site.down, verify=False, as_json=json, strategy=strategy)
     if not json and all(result.is_good for result in results):
         for host in hosts:
             stays = f"The workspace stays: {escape(host.settings.workspace)}"

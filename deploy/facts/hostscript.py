@@ -10,21 +10,33 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
+import gevent
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand
-from pyinfra.api.exceptions import FactProcessError, OperationError
+from pyinfra.api.exceptions import FactProcessError, OperationError, PyinfraError
 
+from deploy.facts import foresight
+from deploy.facts.foresight import Question
 from deploy.paths import FILES
 from jupyfleet_host.common import FAILURE
 
 PACKAGE = "jupyfleet_host"
 
+#: Seconds that a host has to answer a question, its waiting for a server that is just starting included.
+ANSWER_SECONDS = 240
+#: Seconds that a change may take; the longest is the installation of an environment over a slow line.
+CHANGE_SECONDS = 3600
+#: What a connection may need beyond that before it is given up.
+_GRACE = 30
+
 # What nobody foresaw is a failure like any other for whoever asked, with a traceback on standard error for us.
 _LOADER = """\
-import json, sys, traceback, types
+import json, signal, sys, traceback, types
+signal.alarm({seconds})
 try:
     for name, text in {modules}:
         module = sys.modules[name] = types.ModuleType(name)
@@ -32,7 +44,8 @@ try:
         if parent:
             setattr(sys.modules[parent], child, module)
         exec(compile(text, f"<{{name}}>", "exec"), module.__dict__)
-    from {package}.common import run_script
+    from {package}.common import end_with_connection, run_script
+    end_with_connection()
     from {package}.identity import become
     from {package}.{module} import {function} as function
 
@@ -69,15 +82,27 @@ class HostScriptError(OperationError):
 
 
 def source(
-    module: str, function: str, spec: dict[str, Any], *, as_user: str | None = None, only_looks: bool = False
+    module: str,
+    function: str,
+    spec: dict[str, Any],
+    *,
+    also: Sequence[str] = (),
+    as_user: str | None = None,
+    only_looks: bool = False,
+    seconds: int = 0,
 ) -> str:
-    """The whole program for ``python3 -`` that calls one function of one module, as `identity.become` has it."""
+    """The whole program for ``python3 -`` that calls one function of one module, as `identity.become` has it.
+
+    `also` are further modules that it asks for. After `seconds` (0: never) the host itself ends it, whether or not the
+    connection lasts.
+    """
     return _LOADER.format(
-        modules=_modules(module),
+        modules=_modules((*sorted(set(also)), module)),
         package=PACKAGE,
         module=module,
         function=function,
         failure=FAILURE,
+        seconds=seconds,
         spec=json.dumps(spec),
         as_user=as_user,
         only_looks=only_looks,
@@ -85,12 +110,10 @@ def source(
 
 
 @functools.cache
-def _modules(module: str) -> str:
-    """The names and texts that a module needs, as Python writes them, in an order in which they can be loaded."""
-    needed = (*_with_imports("identity"), *_with_imports(module))
-    names = [f"{PACKAGE}.{name}" for name in dict.fromkeys(needed)]
-    package = _text("__init__")
-    return repr([(PACKAGE, package), *((name, _text(name.rpartition(".")[2])) for name in names)])
+def _modules(modules: tuple[str, ...]) -> str:
+    """The names and texts that modules need, as Python writes them, in an order in which they can be loaded."""
+    needed = dict.fromkeys(name for module in ("identity", *modules) for name in _with_imports(module))
+    return repr([(PACKAGE, _text("__init__")), *((f"{PACKAGE}.{name}", _text(name)) for name in needed)])
 
 
 @functools.cache
@@ -135,19 +158,72 @@ class HostScript(FactBase[dict[str, Any]]):
 def ask(module: str, function: str, spec: dict[str, Any], *, as_user: str | None = None) -> dict[str, Any]:
     """Run a function that only looks, on the current host, and return its result.
 
-    It looks as the login user, or as `as_user` by way of root.
+    It looks as the login user, or as `as_user` by way of root. Where a look at the whole host has answered this very
+    question already, and nothing was changed since, it is not asked again.
 
     Raises:
-        HostScriptError: the host's reason, or that it has no Python that answers.
+        HostScriptError: the host's reason, or that it does not answer.
     """
-    program = source(module, function, spec, as_user=as_user, only_looks=True)
-    answer = host.get_fact(HostScript, module, function, as_root=as_user is not None, _stdin=program)
-    if not answer:
-        raise HostScriptError(_SILENT if as_user is None else _SILENT_AS_ROOT)
+    answer = foresight.answer_to(Question.of(module, function, spec, as_user))
+    if answer is None:
+        answer = _fetch(module, function, spec, as_user=as_user)
     if "failure" in answer:
         raise HostScriptError(answer["failure"])
     result: dict[str, Any] = answer["result"]
     return result
+
+
+def ask_all(questions: Sequence[Question]) -> dict[Question, dict[str, Any]]:
+    """Ask many questions in one remote command; each has an answer, ``{"result": …}`` or ``{"failure": reason}``.
+
+    Those that are asked by way of root have a command of their own.
+
+    Raises:
+        HostScriptError: the host does not answer.
+    """
+    answers: dict[Question, dict[str, Any]] = {}
+    by_root = [question for question in questions if question.as_user is not None]
+    for some, as_user in (([one for one in questions if one.as_user is None], None), (by_root, "root")):
+        if not some:
+            continue
+        asked = [[one.module, one.function, json.loads(one.spec), one.as_user] for one in some]
+        also = [one.module for one in some]
+        answer = _fetch("look", "answer", {"questions": asked}, also=also, as_user=as_user)
+        if "failure" in answer:
+            raise HostScriptError(answer["failure"])
+        answers |= dict(zip(some, answer["result"]["answers"], strict=True))
+    return answers
+
+
+def _fetch(
+    module: str, function: str, spec: dict[str, Any], *, also: Sequence[str] = (), as_user: str | None
+) -> dict[str, Any]:
+    as_root = as_user is not None
+    program = source(module, function, spec, also=also, as_user=as_user, only_looks=True, seconds=ANSWER_SECONDS)
+    began = time.monotonic()
+    try:
+        # pyinfra's own limit begins only once the command runs; a host that stands still never comes to that.
+        with gevent.Timeout(ANSWER_SECONDS + _GRACE, TimeoutError()):
+            answer = host.get_fact(
+                HostScript, module, function, as_root=as_root, _stdin=program, _timeout=ANSWER_SECONDS
+            )
+    except (PyinfraError, TimeoutError) as error:
+        raise HostScriptError(_lost(error, time.monotonic() - began)) from error
+    if not answer:
+        raise HostScriptError(_SILENT_AS_ROOT if as_root else _SILENT)
+    return dict(answer)
+
+
+def _lost(error: Exception, seconds: float) -> str:
+    """What a host could not say for itself: pyinfra's words are of use only where it was asked for a password."""
+    return str(error) if "sudo" in str(error) else lost_after(seconds, ANSWER_SECONDS)
+
+
+def lost_after(seconds: float, limit: float) -> str:
+    """Why a command ended without a word."""
+    if seconds >= limit:
+        return f"no answer within {limit} s: the host hangs, or is far too slow. Look at it, then run again."
+    return "the connection to the host was lost. Run it again: it goes on where this run stopped."
 
 
 class HostCommand(StringCommand):
@@ -162,8 +238,9 @@ def tell(
     module: str, function: str, spec: dict[str, Any], *, plan: Sequence[str], as_user: str | None = None
 ) -> HostCommand:
     """The command that runs a function that changes the host; it fails with the host's reason on standard error."""
-    program = source(module, function, spec, as_user=as_user)
-    return HostCommand(*_python(module, function, as_root=as_user is not None), plan=plan, _stdin=program)
+    program = source(module, function, spec, as_user=as_user, seconds=CHANGE_SECONDS)
+    command = _python(module, function, as_root=as_user is not None)
+    return HostCommand(*command, plan=plan, _stdin=program, _timeout=CHANGE_SECONDS)
 
 
 def _python(module: str, function: str, *, as_root: bool) -> tuple[str, ...]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,24 +37,51 @@ def progress(text: str) -> None:
     print(f"{PROGRESS}{text}", file=sys.stderr, flush=True)
 
 
+def end_with_connection() -> None:
+    """From now on, end this script and the programs that it runs once nobody listens any more.
+
+    A controller that was killed, or a connection that was cut, must not leave a script behind that works on a host
+    which another run then finds changing under its hands. What was half done, the next run finishes.
+    """
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    threading.Thread(target=_wait_for_hangup, daemon=True).start()
+
+
+def _wait_for_hangup() -> None:
+    """Standard error is a pipe or socket to whoever asked; its other end closes with them."""
+    listener = select.poll()
+    listener.register(sys.stderr.fileno(), 0)
+    while not any(event & (select.POLLHUP | select.POLLERR) for _, event in listener.poll()):
+        time.sleep(0.2)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def answer_of(main: Callable[[Spec], Result], spec: Spec) -> dict[str, Any]:
+    """What one function says: ``{"result": …}``, or ``{"failure": reason}`` where it gave up."""
+    try:
+        return {"result": main(spec)}
+    except HostError as error:
+        return {"failure": str(error)}
+    except OSError as error:
+        return {"failure": f"{error.strerror or error}: {error.filename}" if error.filename else str(error)}
+
+
 def run_script(main: Callable[[Spec], Result], spec: Spec) -> int:
-    """Run one script: ``{"result": …}`` or ``{"failure": reason}`` as one JSON line on standard output.
+    """Run one script: its answer is one JSON line on standard output.
 
     The reason of a failure stands on standard error, too, and the exit code is 1 then.
     """
     try:
-        result = main(spec)
-    except HostError as error:
-        reason = str(error)
+        answer = answer_of(main, spec)
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
-        reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-    else:
-        print(json.dumps({"result": result}), flush=True)
+    print(json.dumps(answer), flush=True)
+    if "failure" not in answer:
         return 0
-    print(json.dumps({"failure": reason}), flush=True)
-    for line in reason.splitlines() or [""]:
+    for line in answer["failure"].splitlines() or [""]:
         print(f"{FAILURE}{line}", file=sys.stderr, flush=True)
     return 1
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 def check_service(probe: Probe) -> str:
     """Prove that supervisor runs the program and has seen it stay up; a start in progress gets its time."""
-    while (info := _info(probe))["statename"] != "RUNNING":
+    while (info := process_info(probe))["statename"] != "RUNNING":
         if _is_settled(info) or not probe.left():
             raise CheckError(_why_not_running(probe, info))
         probe.pause()
@@ -45,7 +45,7 @@ def patiently(probe: Probe, attempt: Callable[[], T]) -> T:
 
 def _gave_up(probe: Probe) -> bool:
     try:
-        return _is_settled(_info(probe))
+        return _is_settled(process_info(probe))
     except CheckError as error:
         return error.gone
 
@@ -55,7 +55,7 @@ def _is_settled(info: dict[str, Any]) -> bool:
     return refused or info["statename"] in _SETTLED
 
 
-def _info(probe: Probe) -> dict[str, Any]:
+def process_info(probe: Probe) -> dict[str, Any]:
     """The program's process info, or why there is none."""
     path, program = probe.supervisor_socket, probe.program
     try:

@@ -53,7 +53,7 @@ def run(module: str, function: str, spec: dict[str, Any]) -> tuple[int, dict[str
 
 def sent(module: str) -> list[str]:
     """The modules that travel with a module, in order."""
-    names = [name for name, _ in ast.literal_eval(hostscript._modules(module))]
+    names = [name for name, _ in ast.literal_eval(hostscript._modules((module,)))]
     assert names[0] == hostscript.PACKAGE
     return [name.removeprefix(f"{hostscript.PACKAGE}.") for name in names[1:]]
 

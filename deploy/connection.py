@@ -1,0 +1,126 @@
+"""Connections to hosts: pyinfra's own, with our defaults, bounded, quick, and with errors that say what to do.
+
+Whatever an inventory says about SSH wins over the defaults here. Nothing is ever asked at a prompt: a run over many
+hosts has nobody to answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyinfra.connectors.util
+from pyinfra.api import Config, Host, State
+from pyinfra.api.connect import connect_all, disconnect_all
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.state import BaseStateCallback, StateStage
+
+#: Seconds to wait for a connection, and for every answer while it is set up.
+_CONNECT_SECONDS = 15
+#: Seconds between signs of life, and for which data may stay unacknowledged before the connection is given up.
+_KEEPALIVE_SECONDS, _UNACKNOWLEDGED_SECONDS = 15, 60
+_DEFAULTS: dict[str, Any] = {
+    # A host whose key nobody has vouched for may be anybody.
+    "ssh_strict_host_key_checking": "yes",
+    "ssh_connect_retries": 2,
+    "ssh_paramiko_connect_kwargs": {
+        "banner_timeout": _CONNECT_SECONDS,
+        "auth_timeout": 2 * _CONNECT_SECONDS,
+        "channel_timeout": _UNACKNOWLEDGED_SECONDS,
+    },
+}
+
+
+class UnreachableError(Exception):
+    """There is no connection to a host; the text says why, and what to do."""
+
+
+def data_with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a host as pyinfra takes them."""
+    return {**_DEFAULTS, **data}
+
+
+def configuration() -> Config:
+    return Config(FAIL_PERCENT=0, CONNECT_TIMEOUT=_CONNECT_SECONDS)
+
+
+class _ConnectErrors(BaseStateCallback):
+    """Keeps what pyinfra only logs."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def host_connect_error(self, state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
+        self.reasons.append(str(error))
+
+
+def connect(state: State) -> Host:
+    """Connect to the one host of a state.
+
+    Raises:
+        UnreachableError: why not.
+    """
+    [host] = state.inventory
+    errors = _ConnectErrors()
+    state.add_callback_handler(errors)
+    state.set_stage(StateStage.Connect)
+    pyinfra.connectors.util.getpass = _never_ask  # type: ignore[assignment]
+    try:
+        connect_all(state)
+    except PyinfraError as error:
+        raise UnreachableError(_advice(errors.reasons[0] if errors.reasons else str(error), host)) from error
+    _tune(host)
+    state.set_stage(StateStage.Prepare)
+    return host
+
+
+def disconnect(state: State) -> None:
+    """Let go of the host: what ran there for this connection ends with it."""
+    with contextlib.suppress(Exception):
+        disconnect_all(state)
+    for host in state.inventory:
+        if client := getattr(host.connector, "client", None):
+            client.close()
+
+
+def _tune(host: Host) -> None:
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport is None:
+        return
+    transport.set_keepalive(_KEEPALIVE_SECONDS)
+    # Through a jump host this is a channel, and the socket belongs to the connection to that host.
+    if isinstance(transport.sock, socket.socket):
+        # Without it every command waits for the acknowledgement of the one before, some 40 ms.
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+
+
+def _never_ask(prompt: str = "", *_: object) -> str:
+    raise PyinfraError(
+        "sudo wants a password on this host. Allow this user sudo without one, or set _sudo_password in the inventory."
+    )
+
+
+def _advice(reason: str, host: Host) -> str:
+    """What pyinfra says of a connection that failed, as a sentence with what to do."""
+    name, port = host.data.get("ssh_hostname") or host.name, int(host.data.get("ssh_port") or 22)
+    entry = name if port == 22 else f"[{name}]:{port}"
+    known = Path(host.data.get("ssh_known_hosts_file") or "~/.ssh/known_hosts").expanduser()
+    if "StrictPolicy" in reason:
+        return (
+            f"the key of this host is unknown: {entry} is not in {known}. Connect once with ssh and compare the "
+            "fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, on its console)."
+        )
+    if "Host key for" in reason:
+        return (
+            f"this host shows another key than the one in {known}. It was installed anew, or somebody is in between: "
+            f"find out which. If the new key is right, forget the old one: ssh-keygen -R '{entry}' -f {known}"
+        )
+    if "Authentication error" in reason:
+        user = host.data.get("ssh_user") or "the user of your SSH configuration"
+        return f"{entry} refuses {user}: {reason}. Set ssh_user and ssh_key in the inventory, or load your SSH agent."
+    return f"no connection to {entry}: {reason}. Is it up, and does sshd listen there?"

@@ -1,0 +1,1 @@
+"""Machines that the tests make for themselves, to deploy to."""
