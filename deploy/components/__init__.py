@@ -7,10 +7,19 @@ from deploy.components.base import Component
 from deploy.components.environment import Environment
 from deploy.components.extension import ExtensionConfiguration
 from deploy.components.host import Host
+from deploy.components.protection import Protection
 from deploy.components.service import Service
 from deploy.components.workspace import Workspace
 
 #: The service comes last: it restarts when files of the others change.
-ORDER: tuple[type[Component], ...] = (Host, Workspace, Environment, ExtensionConfiguration, Auth, Service)
+ORDER: tuple[type[Component], ...] = (
+    Host,
+    Workspace,
+    Environment,
+    ExtensionConfiguration,
+    Auth,
+    Protection,
+    Service,
+)
 
 __all__ = ["ORDER", "Component"]

@@ -20,6 +20,7 @@ class Machine:
     python: str = ""
     architecture: str = ""
     distribution: Distribution | None = None
+    has_selinux: bool = False
 
 
 def machine_of_current_host(settings: Settings) -> Machine:
@@ -35,4 +36,5 @@ def machine_of_current_host(settings: Settings) -> Machine:
         python=report["python"] or "",
         architecture=report["machine"],
         distribution=FAMILIES.get(report["family"]),
+        has_selinux=report["selinux"],
     )

@@ -56,6 +56,8 @@ FAMILIES = {
     ),
 }
 
+SUPERVISOR_UNITS = frozenset(family.unit for family in FAMILIES.values())
+
 
 def of_os_release(text: str) -> Distribution:
     """The family that an os-release(5) file names, by its own ID or by those that it is like.

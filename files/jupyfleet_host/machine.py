@@ -7,10 +7,11 @@ import pwd
 import subprocess
 from pathlib import Path
 
-from jupyfleet_host import distribution
+from jupyfleet_host import distribution, selinux
 from jupyfleet_host.common import HostError, Result, Spec, plural, progress, run
 
 _INSTALL_SECONDS = 1800
+_SELINUX_TOOLS = "policycoreutils-python-utils"
 
 
 def look(spec: Spec) -> Result:
@@ -38,7 +39,9 @@ def prepare(spec: Spec) -> Result:
 
 def _missing(packages: list[str]) -> list[str]:
     query = distribution.of_this_host().query
-    return [package for package in packages if not _is_installed(query, package)]
+    # What sets labels is of use only where there are some.
+    wanted = [*packages, _SELINUX_TOOLS] if selinux.is_on() else packages
+    return [package for package in wanted if not _is_installed(query, package)]
 
 
 def _is_installed(query: tuple[str, ...], package: str) -> bool:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from jupyfleet_host import distribution, processes
+from jupyfleet_host import distribution, processes, selinux
 from jupyfleet_host.common import HostError, Result, Spec
 
 OLDEST_PYTHON = (3, 11)
@@ -19,7 +19,8 @@ SYSTEMD = Path("/run/systemd/system")
 
 
 def check(spec: Spec) -> Result:
-    """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64", "family"}``.
+    """Look at the host: ``{"problems": [sentence, …], "python": "3.11.7" | None, "machine": "x86_64",
+    "family", "selinux": bool}``.
 
     The spec has `scope`, `user`, `home`, `workspace`, `workspace_mount`, `bind`, `port`, `python` and `lock_file`,
     which every home of ours has. `family` is that of the distribution in system scope, else None.
@@ -44,6 +45,7 @@ def check(spec: Spec) -> Result:
         "python": ".".join(map(str, python)) if python else None,
         "machine": platform.machine(),
         "family": family,
+        "selinux": selinux.is_on(),
     }
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from jupyfleet_host.mounts import mount_of
 from jupyfleet_host.probe_common import CheckError, Probe
 from jupyfleet_host.probe_user import User, look_at, name_of, run_as, service_user
 
-MOUNTINFO = Path("/proc/self/mountinfo")
 # The shell, because every user may run it; our own interpreter may lie where only root can go.
 _ACCESS_PROGRAM = '[ -r "$1" ] && [ -w "$1" ] && [ -x "$1" ]'
 
@@ -49,20 +46,11 @@ def _may_write(user: User, probe: Probe) -> bool:
     return Path(path).stat().st_mode & stat.S_IRWXU == stat.S_IRWXU
 
 
-class _Mount(NamedTuple):
-    point: str
-    fstype: str
-    source: str
-
-
 def _check_mounted(probe: Probe) -> str:
     """Prove that the workspace itself is the virtiofs share with the right tag, not the empty folder under it."""
     real = os.path.realpath(probe.workspace)
     tag = probe.workspace_tag
-    table = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
-    above = [mount for mount in _mounts(table) if real == mount.point or real.startswith(mount.point.rstrip("/") + "/")]
-    # The deepest mount is what one sees there, and of several on one point the last.
-    mount = max(reversed(above), key=lambda mount: len(mount.point), default=None)
+    mount = mount_of(real)
     if mount is None or mount.point != real:
         where = f"lies on {mount.fstype} {mount.source}" if mount else "is on no mount that is known"
         todo = "check that the machine has the share, then run jupyfleet up"
@@ -71,13 +59,3 @@ def _check_mounted(probe: Probe) -> str:
         instead = f"{mount.fstype} {mount.source} instead of virtiofs tag {tag}"
         raise CheckError(f"{real} is mounted from {instead}: unmount it and run jupyfleet up")
     return f", virtiofs tag {tag}"
-
-
-def _mounts(mountinfo: str) -> Iterator[_Mount]:
-    """Read /proc/self/mountinfo, where blanks in names are written as octal numbers."""
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        before, after = left.split(), right.split()
-        if len(before) >= 5 and len(after) >= 2:
-            words = (before[4], after[0], after[1])
-            yield _Mount(*(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word) for word in words))

@@ -60,6 +60,7 @@ def test_a_host_with_python_room_and_a_free_port_is_good(tmp_path: Path) -> None
         "python": platform.python_version(),
         "machine": platform.machine(),
         "family": None,
+        "selinux": Path("/sys/fs/selinux/enforce").exists(),
     }
 
 

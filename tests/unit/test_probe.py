@@ -9,9 +9,9 @@ import pytest
 from probe_servers import IDS, TOOLS, Host, closed_port, failed
 
 from jupyfleet_host import (
+    mounts,
     probe,
     probe_user,
-    probe_workspace,
 )
 from jupyfleet_host.common import HostError
 
@@ -65,7 +65,7 @@ def test_a_check_that_never_ends_is_a_failed_one(host: Host, monkeypatch: pytest
     monkeypatch.setattr(probe_user, "PROGRAM_SECONDS", 0.1)
     fifo = host.root / "fifo"
     os.mkfifo(fifo)
-    monkeypatch.setattr(probe_workspace, "MOUNTINFO", fifo)
+    monkeypatch.setattr(mounts, "MOUNTINFO", fifo)
     host.fails("workspace-dir", "did not end within", workspace_mount="virtiofs", timeout=0.1)
     with fifo.open("w"):
         pass

@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 from probe_servers import Host, as_root
 
-from jupyfleet_host import (
-    probe_workspace,
-)
-
 
 def test_workspace_missing(host: Host) -> None:
     host.workspace.rmdir()
@@ -79,7 +75,7 @@ def mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             lines.append(f"30 22 0:30 / {escaped} rw,relatime shared:2 master:1 - {fstype} {source} rw")
         table = host.root / "mountinfo"
         table.write_text("\n".join(lines) + "\n")
-        monkeypatch.setattr(probe_workspace, "MOUNTINFO", table)
+        monkeypatch.setattr(host_mounts, "MOUNTINFO", table)
 
     host.spec["workspace_mount"] = "virtiofs"
     return say

@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from deploy.components import ORDER
+from deploy.components.workspace import Workspace
 from deploy.facts.machine import Machine
 from deploy.paths import REQUIREMENTS, TEMPLATES
 from deploy.settings import Settings, read_settings
@@ -23,6 +25,7 @@ from deploy.tree import File, Tree
 from jupyfleet_host import tree as host_tree
 from jupyfleet_host.distribution import FAMILIES
 from jupyfleet_host.package_index import environment_for_uv
+from jupyfleet_host.share import unit_name
 
 ODD = {
     "plain": {"jupyter_home": "/srv/lab"},
@@ -39,6 +42,14 @@ ODD = {
         "jupyter_profile": "full",
     },
     "system": {"jupyter_scope": "system", "jupyter_allowed_hosts": ["lab1.example.org", "*.lab.example.org"]},
+}
+
+
+VIRTIOFS = {
+    "jupyter_scope": "system",
+    "jupyter_workspace": "/srv/My Notebooks",
+    "jupyter_workspace_mount": "virtiofs",
+    "jupyter_workspace_tag": "notebooks",
 }
 
 
@@ -63,7 +74,8 @@ def file_of(settings: Settings, name: str) -> str:
 def test_every_template_is_rendered_onto_a_host_under_its_name() -> None:
     trees = [tree_of(read_settings("lab1", ODD[name])) for name in ("plain", "system")]
     names = {entry.path.name for tree in trees for entry in tree}
-    assert {template.name.removesuffix(".j2") for template in TEMPLATES.iterdir()} <= names
+    # A share is mounted before anything is laid down, so its unit is in no tree.
+    assert {template.name.removesuffix(".j2") for template in TEMPLATES.iterdir()} <= names | {"workspace.mount"}
 
 
 def test_nothing_of_a_template_is_left_and_nothing_is_empty(settings: Settings) -> None:
@@ -294,6 +306,66 @@ def test_the_program_s_file_is_where_the_distribution_s_supervisord_looks(family
     assert outside == {"/etc/profile.d/jupyfleet.sh": "0644", "/var/log/jupyfleet": "0700", path: "0644"}
     inside = [entry.path for entry in tree if not entry.system]
     assert all(path.is_relative_to(settings.home) for path in inside)
+
+
+def test_a_share_is_mounted_by_a_unit_that_systemd_accepts(tmp_path: Path) -> None:
+    settings = read_settings("vm1", VIRTIOFS)
+    labels = {has: Workspace(settings, Machine(has_selinux=has)).mount_unit() for has in (False, True)}
+    unit = ini(labels[False].replace("#", ";"))
+    assert dict(unit["Mount"]) == {
+        "what": "notebooks",
+        "where": "/srv/My Notebooks",
+        "type": "virtiofs",
+        "options": "nofail",
+        "timeoutsec": "60",
+    }
+    assert unit["Unit"]["before"] == "supervisor.service supervisord.service"
+    assert 'Options=nofail,context="system_u:object_r:user_home_t:s0"\n' in labels[True]
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
+    name = unit_name(settings.workspace)
+    for text in labels.values():
+        (tmp_path / name).write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", tmp_path / name], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/notebooks", "/srv/My Notebooks", "/home/a-b/.x", "/Übung/ノート", "//srv//a/", "/.a"]
+)
+def test_a_mount_unit_has_the_name_that_systemd_gives(path: str) -> None:
+    if shutil.which("systemd-escape") is None:
+        pytest.skip("there is no systemd-escape")
+    argv = ["systemd-escape", "--path", "--suffix=mount", path]
+    assert unit_name(path) == subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "code"),
+    [
+        ("22 1 0:21 / {} rw,relatime shared:1 - virtiofs notebooks rw", 0),
+        ("22 1 0:21 / {} rw,relatime - virtiofs other rw", 75),
+        ("22 1 0:21 / {} rw,relatime - ext4 /dev/vda rw", 75),
+        ("22 1 0:21 / / rw,relatime - virtiofs notebooks rw", 75),
+    ],
+)
+def test_without_its_share_the_server_does_not_start(tmp_path: Path, mountinfo: str, code: int) -> None:
+    workspace = tmp_path / "My Notebooks"
+    workspace.mkdir()
+    table = tmp_path / "mountinfo"
+    table.write_text(mountinfo.format(str(workspace).replace(" ", r"\040")) + "\n")
+    settings = read_settings("vm1", VIRTIOFS | {"jupyter_workspace": str(workspace)})
+    text = file_of(settings, "jupyter_server_config.py")
+    # From the question for the share to what follows it, which would ask for a token.
+    start, end = text.index("EX_TEMPFAIL = 75"), text.index("c.ServerApp.allow_unauthenticated_access")
+    program = "import os, sys\nfrom pathlib import Path\n" + text[start:end]
+    assert "/proc/self/mountinfo" in program
+    program = program.replace("/proc/self/mountinfo", str(table))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert ("is not mounted from tag notebooks" in done.stderr) is (code != 0)
 
 
 def test_login_shells_of_the_service_user_alone_find_the_environment() -> None:

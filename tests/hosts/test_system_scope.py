@@ -1,0 +1,163 @@
+"""A server in system scope, from a bare machine to a bare machine; the tests build on each other.
+
+The machine has systemd and is reached over SSH; packages come from the distribution, and supervisord is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests.hosts.machine import Machine
+
+HOME = "/home/jupyter"
+#: Seconds until a server that was killed or rebooted serves again.
+PATIENCE = 120
+
+
+def states(machine: Machine, command: str, *options: str, **settings: Any) -> dict[str, str]:
+    """Run a command that has to succeed; its steps and what became of them."""
+    done = machine.jupyfleet(command, "--json", *options, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [host] = json.loads(done.stdout)["hosts"]
+    return {step["name"].split()[0]: step["state"] for step in host["steps"]}
+
+
+def verify(machine: Machine, **settings: Any) -> dict[str, str]:
+    """Each check and its result; whatever it finds."""
+    [host] = json.loads(machine.jupyfleet("verify", "--json", **settings).stdout)["hosts"]
+    return {check["id"]: check["status"] for check in host["checks"]}
+
+
+def wait_until_it_serves(machine: Machine) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while "failed" in (found := verify(machine)).values():
+        assert time.monotonic() < give_up, found
+        time.sleep(1)
+
+
+def server(machine: Machine) -> int:
+    return int(machine.ssh("supervisorctl pid jupyter"))
+
+
+def test_a_plan_says_what_a_bare_machine_would_get_and_touches_nothing(machine: Machine, seen: Host) -> None:
+    done = machine.jupyfleet("plan")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in ("install package supervisor", f"add user jupyter with home {HOME}", "start supervisord"):
+        assert line in done.stdout
+    assert not seen.user("jupyter").exists
+    assert not seen.package("supervisor").is_installed
+    assert not seen.file(HOME).exists
+
+
+def test_whoever_may_not_become_root_is_told_so_and_touches_nothing(machine: Machine, seen: Host) -> None:
+    done = machine.jupyfleet("up", user="guest")
+    assert done.returncode == 1
+    assert "let the login user run sudo without a password" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not seen.user("jupyter").exists
+
+
+def test_one_command_makes_it_a_server(machine: Machine) -> None:
+    """By a login user with sudo, which is how most servers are reached."""
+    assert set(states(machine, "up", user="deployer").values()) == {"unchanged", "changed"}
+    assert set(verify(machine, user="deployer").values()) == {"ok", "skipped"}
+
+
+def test_what_it_has_then_is_seen_from_outside(machine: Machine, seen: Host) -> None:
+    assert seen.package("git").is_installed
+    assert seen.package("supervisor").is_installed
+    user = seen.user("jupyter")
+    assert (user.home, user.shell, user.uid >= 1000) == (HOME, "/bin/bash", True)
+    assert user.password in ("!", "*"), "nobody logs in with a password"
+    assert seen.service("supervisor").is_enabled
+    assert seen.service("supervisor").is_running
+    assert seen.file("/run/supervisor.sock").mode == 0o700
+    token = seen.file(f"{HOME}/.config/jupyfleet/token")
+    assert (token.user, token.mode, token.size) == ("jupyter", 0o600, 64)
+    assert seen.file(f"{HOME}/.pixi/envs/default").is_symlink
+    assert seen.file("/etc/supervisor/conf.d/jupyter.conf").user == "root"
+    assert seen.file("/var/log/jupyfleet").user == "root"
+    assert seen.socket(f"tcp://127.0.0.1:{machine.port}").is_listening
+    assert not seen.socket(f"tcp://0.0.0.0:{machine.port}").is_listening
+    assert seen.process.get(pid=server(machine)).user == "jupyter"
+    assert "Permission denied" in machine.ssh(f"cat {token.path}", user="guest", check=False)
+    assert "Permission denied" in machine.ssh(f"ls {HOME}", user="guest", check=False)
+    login = machine.ssh("su - jupyter -c 'command -v jupyter-lab; echo $PIXI_CACHE_DIR'").splitlines()
+    assert login == [f"{HOME}/.pixi/envs/default/bin/jupyter-lab", f"{HOME}/.cache/pixi"]
+
+
+def test_everything_below_the_home_is_the_service_user_s(machine: Machine) -> None:
+    assert machine.ssh(f"find {HOME} -not -user jupyter") == ""
+
+
+def test_a_second_run_changes_nothing(machine: Machine) -> None:
+    look = (
+        f"find {HOME}/.config {HOME}/.pixi /etc/supervisor /etc/profile.d -printf '%p %i %T@ %m %u\\n' | sort; "
+        "stat -c '%i %Y' /etc/passwd"
+    )
+    pid, before = server(machine), machine.ssh(look)
+    assert set(states(machine, "up").values()) == {"unchanged"}
+    assert (server(machine), machine.ssh(look)) == (pid, before)
+
+
+def test_a_changed_setting_restarts_the_server_alone(machine: Machine) -> None:
+    supervisord, pid = machine.ssh("cat /run/supervisord.pid"), server(machine)
+    changed = states(machine, "up", jupyter_mcp_room_idle_timeout=601)
+    assert [name for name, state in changed.items() if state == "changed"] == ["Files", "Service"]
+    assert server(machine) != pid
+    assert machine.ssh("cat /run/supervisord.pid") == supervisord
+    assert "Service" in states(machine, "up")
+
+
+@pytest.mark.parametrize(
+    "pid", ["$(supervisorctl pid jupyter)", "$(cat /run/supervisord.pid)"], ids=["server", "supervisord"]
+)
+def test_what_is_killed_comes_back_by_itself(machine: Machine, pid: str) -> None:
+    machine.ssh(f"kill -9 {pid}")
+    wait_until_it_serves(machine)
+
+
+def test_root_reads_no_file_of_somebody_else_for_the_service_user(machine: Machine) -> None:
+    """The service user leads the token's path to a file of root's: it must not be sent to the user's server."""
+    token = f"{HOME}/.config/jupyfleet/token"
+    machine.ssh("echo -n of-root-alone > /root/secret; chmod 600 /root/secret")
+    machine.ssh(f"su jupyter -c 'mv {token} {token}.kept; ln -s /root/secret {token}'")
+    done = machine.jupyfleet("verify", "--json")
+    machine.ssh(f"su jupyter -c 'mv {token}.kept {token}'")
+    assert done.returncode == 1
+    assert f"{token} is of uid 0" in done.stdout
+    assert "of-root-alone" not in done.stdout
+    assert "failed" not in verify(machine).values()
+
+
+def test_it_serves_again_after_a_reboot(machine: Machine) -> None:
+    machine.ssh(f"su jupyter -c 'echo kept > {HOME}/workspace/note.txt'")
+    machine.reboot()
+    wait_until_it_serves(machine)
+    assert machine.ssh(f"cat {HOME}/workspace/note.txt") == "kept"
+
+
+def test_it_serves_again_after_the_power_was_cut(machine: Machine) -> None:
+    machine.cut_power()
+    machine.boot()
+    wait_until_it_serves(machine)
+    assert set(states(machine, "up").values()) == {"unchanged"}
+
+
+def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, seen: Host) -> None:
+    supervisord = machine.ssh("cat /run/supervisord.pid")
+    assert states(machine, "down") == {"Service": "changed", "Files": "changed"}
+    assert machine.ssh("cat /run/supervisord.pid") == supervisord, "other programs of it are not ours to end"
+    assert "jupyter" not in machine.ssh("supervisorctl status || true")
+    assert not seen.socket(f"tcp://127.0.0.1:{machine.port}").is_listening
+    for path in ("/etc/supervisor/conf.d/jupyter.conf", "/etc/profile.d/jupyfleet.sh", "/var/log/jupyfleet"):
+        assert not seen.file(path).exists
+    assert not seen.file(f"{HOME}/releases").exists
+    assert seen.file(f"{HOME}/workspace/note.txt").content_string == "kept\n"
+    assert machine.ssh("ps -u jupyter -o pid= || true") == ""
+    assert set(states(machine, "down").values()) == {"unchanged"}

@@ -1,0 +1,117 @@
+"""The file trees that test machines are started from: made once, from Debian's packages, and kept.
+
+A tree is named by a digest of its recipe, and moved into place when it is complete, so an interrupted making leaves
+nothing that looks like one. It reaches the network as this machine does: with its package sources and certificates.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.local_site import ROOT
+
+CACHE = ROOT / ".cache/machines"
+SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+#: What a server needs at the least: an init system, SSH, Python. What jupyfleet installs is not among it.
+PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "iproute2",
+    "kmod",
+    "openssh-server",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd-sysv",
+    "udev",
+)
+#: Units that wait for what a container has not, or work in the background beside a test.
+_OFF = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "systemd-networkd.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+)
+_SECONDS = 900
+
+
+def debian() -> Path:
+    """A minimal Debian 12 with systemd and sshd."""
+    recipe = "\n".join([*PACKAGES, *_OFF, Path(__file__).read_text()])
+    return _made("debian", recipe, _make_debian)
+
+
+def copy(tree: Path, target: Path) -> None:
+    """A tree of a machine's own, with owners, modes and links."""
+    subprocess.run(["cp", "--archive", "--reflink=auto", str(tree), str(target)], check=True, timeout=_SECONDS)
+
+
+def _made(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
+    tree = CACHE / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _alone(CACHE / f"{name}.lock"):
+        if not tree.is_dir():
+            # In the place where it stays: a tree is not moved between file systems.
+            scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
+            try:
+                make(scratch / "tree")
+                (scratch / "tree").rename(tree)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    return tree
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_debian(tree: Path) -> None:
+    argv = ["mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory"]
+    argv += ['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"']
+    argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
+    argv += [f"--include={','.join(PACKAGES)}", "bookworm", str(tree), "-"]
+    with SOURCES.open() as sources:
+        done = subprocess.run(argv, stdin=sources, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"mmdebstrap ended with {done.returncode}: {done.stderr[-2000:]}")
+    (tree / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
+    shutil.copy(CERTIFICATES, tree / "etc/ssl/certs/ca-certificates.crt")
+    shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
+    (tree / "etc/pip.conf").write_text(_pip_configuration())
+    for unit in _OFF:
+        mask = tree / "etc/systemd/system" / unit
+        mask.unlink(missing_ok=True)
+        mask.symlink_to("/dev/null")
+    # Every machine makes keys of its own; a tree that all share must not carry any.
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+
+
+def _pip_configuration() -> str:
+    """The index that this machine's pip works with, for a machine that has none of its files."""
+    lines = ["[global]", f"cert = {CERTIFICATES}"]
+    done = subprocess.run(["pip", "config", "list"], capture_output=True, text=True, env=dict(os.environ), check=False)
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition("=")
+        option, value = name.rpartition(".")[2], value.strip("'\"")
+        if option in ("index-url", "trusted-host", "proxy") and "file:" not in value:
+            lines.append(f"{option} = {value}")
+    return "\n".join(lines) + "\n"
