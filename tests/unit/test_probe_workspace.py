@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from probe_servers import Host, as_root
 
+from jupyfleet_host import mounts as host_mounts
+
 
 def test_workspace_missing(host: Host) -> None:
     host.workspace.rmdir()
