@@ -46,6 +46,10 @@ test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite,
 	@tests/conformance/install-suite
 	@$(RUN)/python -m pytest tests/conformance
 
+test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, reached over SSH, from bare to bare; minutes.
+	@tests/hosts/install-programs
+	@$(RUN)/python -m pytest tests/hosts
+
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile
 

@@ -104,16 +104,7 @@ class LocalSite:
 
     def mcp(self, tool: str, **arguments: Any) -> Any:
         """Call a tool as an agent does, with a real MCP client."""
-        return asyncio.run(self._mcp(tool, arguments))
-
-    async def _mcp(self, tool: str, arguments: dict[str, Any]) -> Any:
-        from fastmcp import Client
-        from fastmcp.client.transports import StreamableHttpTransport
-
-        transport = StreamableHttpTransport(f"{self.url}mcp", headers={"Authorization": f"Bearer {self.token}"})
-        async with Client(transport) as client:
-            answer = (await client.call_tool(tool, arguments)).structured_content or {}
-        return answer.get("result", answer)
+        return call_mcp(f"{self.url}mcp", self.token, tool, **arguments)
 
     def processes(self) -> list[int]:
         """Every process that belongs to this site or was started from it."""
@@ -126,6 +117,21 @@ class LocalSite:
             if f"JUPYFLEET_SITE={self.home}".encode() in environ:
                 found.append(int(process.name))
         return found
+
+
+def call_mcp(url: str, token: str, tool: str, **arguments: Any) -> Any:
+    """Call one tool with a real MCP client; what it answers."""
+
+    async def call() -> Any:
+        from fastmcp import Client
+        from fastmcp.client.transports import StreamableHttpTransport
+
+        transport = StreamableHttpTransport(url, headers={"Authorization": f"Bearer {token}"})
+        async with Client(transport) as client:
+            answer = (await client.call_tool(tool, arguments)).structured_content or {}
+        return answer.get("result", answer)
+
+    return asyncio.run(call())
 
 
 def wait_until(holds: Any, what: str, seconds: float = 60) -> None:

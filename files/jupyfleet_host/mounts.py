@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -25,6 +26,21 @@ def mount_of(path: str) -> Mount | None:
     table = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
     above = [mount for mount in mounts(table) if real == mount.point or real.startswith(mount.point.rstrip("/") + "/")]
     return max(reversed(above), key=lambda mount: len(mount.point), default=None)
+
+
+def is_read_only(path: str) -> bool:
+    """Whether nothing can be written at a path, whoever tries.
+
+    A share does not say that its other end is read-only, so it is given the times that it has; nothing else changes.
+    """
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return True
+    found = os.stat(path)  # noqa: PTH116 - for a mount point there is nothing to resolve.
+    try:
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def mounts(mountinfo: str) -> Iterator[Mount]:

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from jupyfleet_host.mounts import mount_of
+from jupyfleet_host.mounts import is_read_only, mount_of
 from jupyfleet_host.probe_common import CheckError, Probe
 from jupyfleet_host.probe_user import User, look_at, name_of, run_as, service_user
 
@@ -29,6 +29,8 @@ def check_workspace(probe: Probe) -> str:
         raise CheckError(f"{path} belongs to {name_of(found.st_uid)}, not to {user.name}: {todo}")
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         raise CheckError(f"{path} is on a filesystem that is mounted read-only: mount it for writing")
+    if is_virtiofs and is_read_only(path):
+        raise CheckError(f"{path} is a share that is read-only: let the hypervisor offer it for writing")
     if not _may_write(user, probe):
         mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
         raise CheckError(f"{user.name} may not write in {path} ({mode}): check it and the folders above it")

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from jupyfleet_host.common import HostError, Result, Spec, progress, run
-from jupyfleet_host.mounts import mount_of
+from jupyfleet_host.mounts import is_read_only, mount_of
 from jupyfleet_host.tree import replace
 
 UNITS = Path("/etc/systemd/system")
@@ -115,8 +115,8 @@ def _start(name: str, spec: Spec) -> None:
 
 
 def _refuse_what_cannot_keep_notebooks(spec: Spec) -> None:
-    found, where = os.stat(spec["where"]), spec["where"]  # noqa: PTH116 - follows the mount, as everybody does.
-    if os.statvfs(where).f_flag & os.ST_RDONLY:
+    where, found = spec["where"], Path(spec["where"]).stat()
+    if is_read_only(where):
         raise HostError(f"the share at {where} is read-only. Let the hypervisor offer it for writing.")
     try:
         user = pwd.getpwnam(spec["user"])

@@ -5,37 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import testinfra
 from testinfra.host import Host
 
-from tests.hosts import trees
+from tests.hosts import trees, virtual_machine
+from tests.hosts.container import Container
 from tests.hosts.machine import Machine
+from tests.hosts.virtual_machine import VirtualMachine
 
-_PROGRAMS = ("mmdebstrap", "systemd-nspawn", "ssh-keygen")
+_PROGRAMS = ("mmdebstrap", "ssh-keygen")
 
 
-def _why_not() -> str | None:
+def _needs(*programs: str) -> None:
+    """Skip what needs root or a program, where there is none."""
     if os.geteuid() != 0:
-        return "making machines takes root"
-    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
-    return f"there is no {' and no '.join(missing)}: tests/hosts/install-programs installs them" if missing else None
-
-
-@pytest.fixture(scope="session")
-def debian_tree() -> Path:
-    if reason := _why_not():
-        pytest.skip(reason)
-    return trees.debian()
+        pytest.skip("making machines takes root")
+    missing = [program for program in (*_PROGRAMS, *programs) if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"there is no {' and no '.join(missing)}: tests/hosts/install-programs installs them")
 
 
 @pytest.fixture(scope="module")
-def machine(debian_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A bare Debian server, which the tests of a module lead from nothing to nothing."""
-    machine = Machine(tmp_path_factory.mktemp("machine"), debian_tree)
-    machine.make()
+    _needs("systemd-nspawn")
+    machine = Container(tmp_path_factory.mktemp("machine"))
+    machine.make(trees.debian())
     try:
         machine.boot()
         yield machine
@@ -44,9 +41,24 @@ def machine(debian_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         shutil.rmtree(machine.root, ignore_errors=True)
 
 
-@pytest.fixture
-def seen(machine: Machine) -> Host:
-    """The machine as testinfra sees it: from outside, and with nothing of the code under test."""
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMachine]:
+    """A bare Debian guest that has not been booted; it gets the directory ``share`` as a share."""
+    _needs(*virtual_machine.PROGRAMS)
+    directory = tmp_path_factory.mktemp("guest")
+    share = directory / "share"
+    share.mkdir()
+    machine = VirtualMachine(directory, share=share)
+    machine.make(trees.bootable_debian())
+    try:
+        yield machine
+    finally:
+        machine.remove()
+        (directory / "disk.qcow2").unlink(missing_ok=True)
+
+
+def seen_from_outside(machine: Machine) -> Host:
+    """A machine as testinfra sees it, with nothing of the code under test."""
     options = f"-o UserKnownHostsFile={machine.known_hosts} -o LogLevel=ERROR"
     return testinfra.get_host(
         f"ssh://root@127.0.0.1:{machine.ssh_port}", ssh_identity_file=str(machine.key), ssh_extra_args=options

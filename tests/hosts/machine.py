@@ -1,139 +1,100 @@
-"""A machine of a test's own, with systemd as its first process, reached over SSH like any other server.
-
-It is a container of systemd-nspawn: its own processes, users, services and file system, the kernel and the network of
-this machine. Its sshd and its server therefore listen on loopback, on ports of their own.
-"""
+"""A machine of a test's own, reached over SSH like any other server: what all kinds of them have in common."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import trees
 from tests.local_site import PROGRAM, ROOT, free_port
 
-_BOOT_SECONDS = 120
+BOOT_SECONDS = 300
 _COMMAND_SECONDS = 900
+#: Who may log in, beside root: one with sudo, and one without.
+_USERS = {"deployer": 1500, "guest": 1501}
 
 
 @dataclass
-class Machine:
-    """One machine in `directory`, which holds its file system, its keys and its log."""
+class Machine(ABC):
+    """One machine in `directory`, which holds its keys, its log, and whatever it is made of.
+
+    sshd answers on `ssh_port` of loopback, JupyterLab on `port`.
+    """
 
     directory: Path
-    tree: Path
     ssh_port: int = field(default_factory=free_port)
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = self.directory / "console.log"
         self.key = self.directory / "key"
-        self.root = self.directory / "root"
+        self.log = self.directory / "console.log"
+        self.known_hosts = self.directory / "known_hosts"
 
     # -- the machine itself ----------------------------------------------------------------------------------------
 
-    def make(self) -> None:
-        """Give it a file system, an SSH server with a key of its own, and a login user who may use sudo."""
-        trees.copy(self.tree, self.root)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True, timeout=60)
-        host_key = self.root / "etc/ssh/ssh_host_ed25519_key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key], check=True, timeout=60)
-        (self.root / "etc/ssh/sshd_config.d/test.conf").write_text(
-            f"Port {self.ssh_port}\nListenAddress 127.0.0.1\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
-        )
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.ssh_port} {host_key.with_suffix('.pub').read_text()}")
-        self._authorize("root", self.root / "root", 0)
-        for user, uid in (("deployer", 1500), ("guest", 1501)):
-            argv = ["useradd", "--root", str(self.root), "--create-home", "--shell", "/bin/bash", "--uid", str(uid)]
-            subprocess.run([*argv, user], check=True, capture_output=True, timeout=60)
-            self._authorize(user, self.root / "home" / user, uid)
-        sudoers = self.root / "etc/sudoers.d/deployer"
-        sudoers.write_text("deployer ALL=(ALL) NOPASSWD:ALL\n")
-        sudoers.chmod(0o440)
-
-    def _authorize(self, user: str, home: Path, uid: int) -> None:
-        folder = home / ".ssh"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        shutil.copy(self.key.with_suffix(".pub"), folder / "authorized_keys")
-        for path in (folder, folder / "authorized_keys"):
-            os.chown(path, uid, uid)
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.directory / "known_hosts"
-
+    @abstractmethod
     def boot(self) -> None:
-        """Start it, and wait until it lets one in."""
-        argv = ["systemd-nspawn", "--quiet", "--boot", "--directory", str(self.root), "--machine", self._name]
-        argv += ["--keep-unit", "--register=no", "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
-        argv += ["--console=pipe", "--kill-signal=SIGRTMIN+3"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        give_up = time.monotonic() + _BOOT_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError(f"the machine does not boot: {self._log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
-        # "degraded" is up, too: a unit that a container cannot have.
-        self.ssh("systemctl is-system-running --wait || true")
+        """Start it, and wait until it lets one in and has started what it starts."""
 
-    @property
-    def _name(self) -> str:
-        return f"jupyfleet-{self.ssh_port}"
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ssh_port), timeout=2) as talk:
-            return talk.recv(4) == b"SSH-"
-        return False
-
+    @abstractmethod
     def shut_down(self) -> None:
         """As one does it: services are stopped, file systems are left in order."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGRTMIN + 3)
-            self._process.wait(timeout=_BOOT_SECONDS)
-        self._process = None
 
+    @abstractmethod
     def cut_power(self) -> None:
         """Everything on it ends at once, and nothing is told."""
-        assert self._process is not None
-        leader = self._leader()
-        os.kill(leader, signal.SIGKILL)
-        self._process.wait(timeout=_BOOT_SECONDS)
-        self._process = None
 
-    def _leader(self) -> int:
-        """Its first process, as this machine sees it: killing it makes the kernel kill all others of its namespace."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        for child in map(int, children.read_text().split()):
-            for line in Path(f"/proc/{child}/status").read_text().splitlines():
-                if line.startswith("NSpid:") and line.split()[-1] == "1":
-                    return child
-        raise RuntimeError("the machine has no first process")
+    @abstractmethod
+    def remove(self) -> None:
+        """Whatever state it is in."""
 
     def reboot(self) -> None:
         self.shut_down()
         self.boot()
 
-    def remove(self) -> None:
-        """Whatever state it is in."""
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(RuntimeError, OSError):
-                self.cut_power()
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(timeout=60)
+    def let_in(self, root: Path, options: str) -> None:
+        """Put an SSH server's key and `options`, and the users with their keys, into a file system that rests."""
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f"]
+        host_key = root / "etc/ssh/ssh_host_ed25519_key"
+        for path in (self.key, host_key):
+            if not path.exists():
+                subprocess.run([*keygen, path], check=True, timeout=60)
+        (root / "etc/ssh/sshd_config.d/test.conf").write_text(
+            f"UseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n{options}"
+        )
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.ssh_port} {host_key.with_suffix('.pub').read_text()}")
+        _authorize(self.key, root / "root", 0)
+        for user, uid in _USERS.items():
+            argv = ["useradd", "--root", str(root), "--create-home", "--shell", "/bin/bash", "--uid", str(uid), user]
+            subprocess.run(argv, check=True, capture_output=True, timeout=60)
+            _authorize(self.key, root / "home" / user, uid)
+        sudoers = root / "etc/sudoers.d/deployer"
+        sudoers.write_text("deployer ALL=(ALL) NOPASSWD:ALL\n")
+        sudoers.chmod(0o440)
+
+    def wait_for_boot(self, is_alive: Callable[[], bool]) -> None:
+        """Until sshd answers and systemd has started all it starts."""
+        give_up = time.monotonic() + BOOT_SECONDS
+        while not self._answers():
+            if not is_alive() or time.monotonic() > give_up:
+                raise RuntimeError(f"the machine does not boot: {self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)
+        # "degraded" is up, too: a unit that such a machine cannot have.
+        self.ssh("systemctl is-system-running --wait || true")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ssh_port), timeout=5) as talk:
+            return talk.recv(4) == b"SSH-"
+        return False
 
     # -- what one does with it -------------------------------------------------------------------------------------
 
@@ -154,6 +115,10 @@ class Machine:
             raise AssertionError(f"{command!r} ended with {done.returncode}: {done.stdout}")
         return done.stdout.strip()
 
+    def settings(self) -> dict[str, Any]:
+        """What jupyfleet must be told of such a machine."""
+        return {}
+
     def inventory(self, *, user: str = "root", **settings: Any) -> Path:
         """An inventory file with this machine, as `machine`."""
         data = {
@@ -164,10 +129,8 @@ class Machine:
             "ssh_known_hosts_file": str(self.known_hosts),
             "ssh_strict_host_key_checking": "yes",
             "jupyter_scope": "system",
-            # The container shares this machine's network, where nothing may be reached from outside.
-            "jupyter_bind": "127.0.0.1",
-            "jupyter_port": self.port,
-        } | settings
+        }
+        data |= self.settings() | settings
         path = self.directory / "inventory.py"
         path.write_text(f"hosts = [('machine', {data!r})]\n")
         return path
@@ -185,3 +148,35 @@ class Machine:
             timeout=_COMMAND_SECONDS,
             check=False,
         )
+
+    def steps(self, command: str, *options: str, user: str = "root", **settings: Any) -> dict[str, str]:
+        """Run a command that has to succeed; its steps, by the first word of their names, and what became of them."""
+        done = self.jupyfleet(command, "--json", *options, user=user, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        [host] = json.loads(done.stdout)["hosts"]
+        return {step["name"].split()[0]: step["state"] for step in host["steps"]}
+
+    def checks(self, *, user: str = "root", **settings: Any) -> dict[str, str]:
+        """Verify; each check with its result, and what was found where it failed."""
+        [host] = json.loads(self.jupyfleet("verify", "--json", user=user, **settings).stdout)["hosts"]
+        return {
+            check["id"]: f"failed: {check['detail']}" if check["status"] == "failed" else check["status"]
+            for check in host["checks"]
+        }
+
+    def wait_until_it_serves(self, **settings: Any) -> None:
+        """Until no check fails any more, after it was started or what runs on it was killed."""
+        give_up = time.monotonic() + BOOT_SECONDS
+        while failed := {
+            name: result for name, result in self.checks(**settings).items() if result.startswith("failed")
+        }:
+            assert time.monotonic() < give_up, failed
+            time.sleep(1)
+
+
+def _authorize(key: Path, home: Path, uid: int) -> None:
+    folder = home / ".ssh"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(key.with_suffix(".pub"), folder / "authorized_keys")
+    for path in (folder, folder / "authorized_keys"):
+        os.chown(path, uid, uid)

@@ -5,39 +5,24 @@ The machine has systemd and is reached over SSH; packages come from the distribu
 
 from __future__ import annotations
 
-import json
-import time
-from typing import Any
-
 import pytest
 from testinfra.host import Host
 
+from tests.hosts.conftest import seen_from_outside
+from tests.hosts.container import Container
 from tests.hosts.machine import Machine
 
 HOME = "/home/jupyter"
-#: Seconds until a server that was killed or rebooted serves again.
-PATIENCE = 120
 
 
-def states(machine: Machine, command: str, *options: str, **settings: Any) -> dict[str, str]:
-    """Run a command that has to succeed; its steps and what became of them."""
-    done = machine.jupyfleet(command, "--json", *options, **settings)
-    assert done.returncode == 0, done.stdout + done.stderr
-    [host] = json.loads(done.stdout)["hosts"]
-    return {step["name"].split()[0]: step["state"] for step in host["steps"]}
+@pytest.fixture
+def machine(container: Container) -> Machine:
+    return container
 
 
-def verify(machine: Machine, **settings: Any) -> dict[str, str]:
-    """Each check and its result; whatever it finds."""
-    [host] = json.loads(machine.jupyfleet("verify", "--json", **settings).stdout)["hosts"]
-    return {check["id"]: check["status"] for check in host["checks"]}
-
-
-def wait_until_it_serves(machine: Machine) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while "failed" in (found := verify(machine)).values():
-        assert time.monotonic() < give_up, found
-        time.sleep(1)
+@pytest.fixture
+def seen(machine: Machine) -> Host:
+    return seen_from_outside(machine)
 
 
 def server(machine: Machine) -> int:
@@ -64,8 +49,8 @@ def test_whoever_may_not_become_root_is_told_so_and_touches_nothing(machine: Mac
 
 def test_one_command_makes_it_a_server(machine: Machine) -> None:
     """By a login user with sudo, which is how most servers are reached."""
-    assert set(states(machine, "up", user="deployer").values()) == {"unchanged", "changed"}
-    assert set(verify(machine, user="deployer").values()) == {"ok", "skipped"}
+    assert set(machine.steps("up", user="deployer").values()) == {"unchanged", "changed"}
+    assert set(machine.checks(user="deployer").values()) == {"ok", "skipped"}
 
 
 def test_what_it_has_then_is_seen_from_outside(machine: Machine, seen: Host) -> None:
@@ -101,17 +86,17 @@ def test_a_second_run_changes_nothing(machine: Machine) -> None:
         "stat -c '%i %Y' /etc/passwd"
     )
     pid, before = server(machine), machine.ssh(look)
-    assert set(states(machine, "up").values()) == {"unchanged"}
+    assert set(machine.steps("up").values()) == {"unchanged"}
     assert (server(machine), machine.ssh(look)) == (pid, before)
 
 
 def test_a_changed_setting_restarts_the_server_alone(machine: Machine) -> None:
     supervisord, pid = machine.ssh("cat /run/supervisord.pid"), server(machine)
-    changed = states(machine, "up", jupyter_mcp_room_idle_timeout=601)
+    changed = machine.steps("up", jupyter_mcp_room_idle_timeout=601)
     assert [name for name, state in changed.items() if state == "changed"] == ["Files", "Service"]
     assert server(machine) != pid
     assert machine.ssh("cat /run/supervisord.pid") == supervisord
-    assert "Service" in states(machine, "up")
+    assert "Service" in machine.steps("up")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +104,7 @@ def test_a_changed_setting_restarts_the_server_alone(machine: Machine) -> None:
 )
 def test_what_is_killed_comes_back_by_itself(machine: Machine, pid: str) -> None:
     machine.ssh(f"kill -9 {pid}")
-    wait_until_it_serves(machine)
+    machine.wait_until_it_serves()
 
 
 def test_root_reads_no_file_of_somebody_else_for_the_service_user(machine: Machine) -> None:
@@ -130,28 +115,32 @@ def test_root_reads_no_file_of_somebody_else_for_the_service_user(machine: Machi
     done = machine.jupyfleet("verify", "--json")
     machine.ssh(f"su jupyter -c 'mv {token}.kept {token}'")
     assert done.returncode == 1
-    assert f"{token} is of uid 0" in done.stdout
+    assert f"{token} belongs to uid 0" in done.stdout
     assert "of-root-alone" not in done.stdout
-    assert "failed" not in verify(machine).values()
+    assert set(machine.checks().values()) == {"ok", "skipped"}
 
 
 def test_it_serves_again_after_a_reboot(machine: Machine) -> None:
     machine.ssh(f"su jupyter -c 'echo kept > {HOME}/workspace/note.txt'")
     machine.reboot()
-    wait_until_it_serves(machine)
+    machine.wait_until_it_serves()
     assert machine.ssh(f"cat {HOME}/workspace/note.txt") == "kept"
 
 
 def test_it_serves_again_after_the_power_was_cut(machine: Machine) -> None:
     machine.cut_power()
     machine.boot()
-    wait_until_it_serves(machine)
-    assert set(states(machine, "up").values()) == {"unchanged"}
+    machine.wait_until_it_serves()
+    assert set(machine.steps("up").values()) == {"unchanged"}
 
 
 def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, seen: Host) -> None:
     supervisord = machine.ssh("cat /run/supervisord.pid")
-    assert states(machine, "down") == {"Service": "changed", "Files": "changed"}
+    assert machine.steps("down") == {
+        "Service": "changed",
+        "Firewall": "unchanged",
+        "Files": "changed",
+    }
     assert machine.ssh("cat /run/supervisord.pid") == supervisord, "other programs of it are not ours to end"
     assert "jupyter" not in machine.ssh("supervisorctl status || true")
     assert not seen.socket(f"tcp://127.0.0.1:{machine.port}").is_listening
@@ -160,4 +149,4 @@ def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, s
     assert not seen.file(f"{HOME}/releases").exists
     assert seen.file(f"{HOME}/workspace/note.txt").content_string == "kept\n"
     assert machine.ssh("ps -u jupyter -o pid= || true") == ""
-    assert set(states(machine, "down").values()) == {"unchanged"}
+    assert set(machine.steps("down").values()) == {"unchanged"}

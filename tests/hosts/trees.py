@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,8 @@ PACKAGES = (
     "systemd-sysv",
     "udev",
 )
+#: What a machine of its own must have beside: a kernel, and what protects it.
+PACKAGES_TO_BOOT = ("firewalld", "initramfs-tools", "linux-image-cloud-amd64")
 #: Units that wait for what a container has not, or work in the background beside a test.
 _OFF = (
     "apt-daily-upgrade.timer",
@@ -43,7 +45,6 @@ _OFF = (
     "e2scrub_all.timer",
     "fstrim.timer",
     "getty@tty1.service",
-    "systemd-networkd.service",
     "systemd-resolved.service",
     "systemd-timesyncd.service",
 )
@@ -51,9 +52,13 @@ _SECONDS = 900
 
 
 def debian() -> Path:
-    """A minimal Debian 12 with systemd and sshd."""
-    recipe = "\n".join([*PACKAGES, *_OFF, Path(__file__).read_text()])
-    return _made("debian", recipe, _make_debian)
+    """The directory of a minimal Debian 12 with systemd and sshd."""
+    return _made("debian", lambda target: _make_debian(target, PACKAGES))
+
+
+def bootable_debian() -> Path:
+    """The directory of a Debian 12 with a kernel, firewalld and SELinux's tools; for an image."""
+    return _made("bootable", lambda target: _make_debian(target, PACKAGES + PACKAGES_TO_BOOT))
 
 
 def copy(tree: Path, target: Path) -> None:
@@ -61,8 +66,9 @@ def copy(tree: Path, target: Path) -> None:
     subprocess.run(["cp", "--archive", "--reflink=auto", str(tree), str(target)], check=True, timeout=_SECONDS)
 
 
-def _made(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
-    tree = CACHE / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+def _made(name: str, make: Callable[[Path], None]) -> Path:
+    # The recipe is this file.
+    tree = CACHE / f"{name}-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with _alone(CACHE / f"{name}.lock"):
         if not tree.is_dir():
@@ -83,11 +89,11 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _make_debian(tree: Path) -> None:
+def _make_debian(tree: Path, packages: Sequence[str]) -> None:
     argv = ["mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory"]
     argv += ['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"']
     argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
-    argv += [f"--include={','.join(PACKAGES)}", "bookworm", str(tree), "-"]
+    argv += [f"--include={','.join(packages)}", "bookworm", str(tree), "-"]
     with SOURCES.open() as sources:
         done = subprocess.run(argv, stdin=sources, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if done.returncode:

@@ -1,0 +1,170 @@
+"""A guest whose notebooks are in a directory of its hypervisor, from the first boot to the end; it has a firewall, too.
+
+The guest is emulated, so everything takes its time. The tests build on each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests.hosts.conftest import seen_from_outside
+from tests.hosts.virtual_machine import VirtualMachine
+from tests.local_site import call_mcp, wait_until
+
+HOME = "/home/jupyter"
+WORKSPACE = f"{HOME}/workspace"
+UNIT = "home-jupyter-workspace.mount"
+VIRTIOFS = {"jupyter_workspace_mount": "virtiofs"}
+#: Seconds until something is seen on an emulated machine.
+PATIENCE = 300
+
+
+@pytest.fixture
+def seen(guest: VirtualMachine) -> Host:
+    return seen_from_outside(guest)
+
+
+@pytest.fixture
+def share(guest: VirtualMachine) -> Path:
+    return guest.directory / "share"
+
+
+def mcp(guest: VirtualMachine, tool: str, **arguments: Any) -> Any:
+    token = guest.ssh(f"cat {HOME}/.config/jupyfleet/token")
+    return call_mcp(f"http://127.0.0.1:{guest.port}/mcp", token, tool, **arguments)
+
+
+def reason(guest: VirtualMachine, command: str) -> str:
+    """Why a command fails on the guest."""
+    done = guest.jupyfleet(command, "--json", **VIRTIOFS)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return str(json.loads(done.stdout)["hosts"][0]["reason"])
+
+
+def test_without_a_share_nothing_is_served_from_the_directory_underneath(
+    guest: VirtualMachine, seen: Host, share: Path
+) -> None:
+    guest.share = None
+    guest.boot()
+    said = reason(guest, "up")
+    assert said.startswith(f"the share with tag workspace cannot be mounted at {WORKSPACE}. Attach it to this machine")
+    assert not seen.file(f"{HOME}/releases").exists, "the environment comes later"
+    assert seen.file(WORKSPACE).user == "root", "so that nobody writes into it by mistake"
+    guest.shut_down()
+
+
+def test_a_share_of_another_user_is_explained(guest: VirtualMachine, share: Path) -> None:
+    guest.share = share
+    os.chown(share, 4711, 4711)
+    guest.boot()
+    uid = int(guest.ssh("id -u jupyter"))
+    said = reason(guest, "up")
+    assert said.startswith(f"the share at {WORKSPACE} belongs to uid 4711, and jupyter is uid {uid} here.")
+    os.chown(share, uid, uid)
+
+
+def test_one_command_makes_a_server_with_notebooks_on_the_hypervisor(
+    guest: VirtualMachine, seen: Host, share: Path
+) -> None:
+    done = guest.jupyfleet("up", "--json", **VIRTIOFS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [host] = json.loads(done.stdout)["hosts"]
+    # Shown with -rP: where the time of a first deploy goes.
+    for step in host["steps"]:
+        print(f"{step['seconds']:7.1f} s  {step['name']}")
+    assert (share / "welcome.ipynb").exists()
+    assert seen.mount_point(WORKSPACE).filesystem == "virtiofs"
+    assert seen.service(UNIT).is_enabled
+    zone = guest.ssh("firewall-cmd --get-default-zone")
+    for permanent in ("", "--permanent"):
+        assert guest.ssh(f"firewall-cmd {permanent} --zone={zone} --list-ports") == "8888/tcp"
+    assert seen.socket("tcp://0.0.0.0:8888").is_listening
+
+
+def test_a_second_run_changes_nothing(guest: VirtualMachine) -> None:
+    pid = guest.ssh("supervisorctl pid jupyter")
+    assert set(guest.steps("up", **VIRTIOFS).values()) == {"unchanged"}
+    assert guest.ssh("supervisorctl pid jupyter") == pid
+
+
+def test_notebooks_are_seen_from_both_sides(guest: VirtualMachine, share: Path) -> None:
+    mcp(guest, "notebook_create", path="lab/from-guest.ipynb")
+    mcp(guest, "cell_insert", path="lab/from-guest.ipynb", index=0, source="6 * 7")
+    outputs = mcp(guest, "cell_execute", path="lab/from-guest.ipynb", index=0)
+    assert "42" in json.dumps(outputs)
+    on_the_hypervisor = json.loads((share / "lab/from-guest.ipynb").read_text())
+    assert "".join(on_the_hypervisor["cells"][0]["source"]) == "6 * 7"
+    assert "42" in json.dumps(on_the_hypervisor["cells"][0]["outputs"])
+    other = share / "from-hypervisor.ipynb"
+    other.write_text((share / "lab/from-guest.ipynb").read_text())
+    os.chown(other, share.stat().st_uid, share.stat().st_gid)
+    names = [entry["path"] for entry in mcp(guest, "notebook_list")]
+    assert {"lab/from-guest.ipynb", "from-hypervisor.ipynb"} <= set(names)
+    assert mcp(guest, "cell_get", path="from-hypervisor.ipynb", index=0)["source"] == "6 * 7"
+
+
+def test_after_a_reboot_the_share_is_there_before_the_server(guest: VirtualMachine) -> None:
+    guest.reboot()
+    guest.wait_until_it_serves(**VIRTIOFS)
+    show = "systemctl show --value --property ActiveEnterTimestampMonotonic"
+    mounted, started = (int(guest.ssh(f"{show} {unit}")) for unit in (UNIT, "supervisor"))
+    assert 0 < mounted < started
+    assert "cycle" not in guest.ssh("journalctl --boot --no-pager --grep 'ordering cycle' || true")
+
+
+def test_a_cut_of_the_power_loses_no_notebook(guest: VirtualMachine, share: Path) -> None:
+    mcp(guest, "cell_insert", path="lab/from-guest.ipynb", index=-1, source="'the last edit'")
+    guest.cut_power()
+    assert "the last edit" in (share / "lab/from-guest.ipynb").read_text()
+    guest.boot()
+    guest.wait_until_it_serves(**VIRTIOFS)
+    assert mcp(guest, "cell_get", path="lab/from-guest.ipynb", index=-1)["source"] == "'the last edit'"
+
+
+def test_a_share_that_is_missing_at_boot_is_waited_for(guest: VirtualMachine, seen: Host, share: Path) -> None:
+    guest.shut_down()
+    guest.share = None
+    guest.boot()
+    checks = guest.checks(**VIRTIOFS)
+    assert "is not mounted from tag workspace" in checks["workspace-dir"]
+    assert "not starting before it is" in checks["jupyter-service"]
+    assert not seen.socket("tcp://0.0.0.0:8888").is_listening
+    assert guest.ssh(f"ls -A {WORKSPACE}") == ""
+    guest.shut_down()
+    guest.share = share
+    guest.boot()
+    guest.wait_until_it_serves(**VIRTIOFS)
+
+
+def test_a_share_that_goes_and_comes_back_is_survived(guest: VirtualMachine) -> None:
+    guest.ssh(f"supervisorctl stop jupyter; systemctl stop {UNIT}; supervisorctl start jupyter", check=False)
+    waits = lambda: "BACKOFF" in guest.ssh("supervisorctl status jupyter || true")  # noqa: E731
+    wait_until(waits, "the server waits", PATIENCE)
+    guest.ssh(f"systemctl start {UNIT}")
+    guest.wait_until_it_serves(**VIRTIOFS)
+
+
+def test_a_share_that_is_read_only_is_reported(guest: VirtualMachine) -> None:
+    guest.shut_down()
+    guest.share_is_read_only = True
+    guest.boot()
+    assert "is a share that is read-only" in guest.checks(**VIRTIOFS)["workspace-dir"]
+    assert reason(guest, "up").startswith(f"the share at {WORKSPACE} is read-only.")
+    guest.shut_down()
+    guest.share_is_read_only = False
+    guest.boot()
+    guest.wait_until_it_serves(**VIRTIOFS)
+
+
+def test_down_unmounts_the_share_and_leaves_what_is_in_it(guest: VirtualMachine, seen: Host, share: Path) -> None:
+    assert guest.steps("down", **VIRTIOFS) == dict.fromkeys(("Service", "Firewall", "Workspace", "Files"), "changed")
+    assert not seen.file(f"/etc/systemd/system/{UNIT}").exists
+    assert not seen.mount_point(WORKSPACE).exists
+    assert guest.ssh("firewall-cmd --list-ports; firewall-cmd --permanent --list-ports") == ""
+    assert "the last edit" in (share / "lab/from-guest.ipynb").read_text()

@@ -1,0 +1,134 @@
+"""A machine of its own: kernel, network and disk, in QEMU, which emulates the processor; it may have a virtiofs share.
+
+The guest's SSH and JupyterLab are reached through ports of this machine's loopback; nobody else reaches them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hosts import trees
+from tests.hosts.machine import BOOT_SECONDS, Machine
+
+VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
+PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mke2fs", str(VIRTIOFSD))
+_DISK = "8G"
+_MEMORY = "1536M"
+_LAB = 8888
+_KERNEL_OPTIONS = (
+    "console=ttyS0 root=/dev/vda rootfstype=ext4 rw quiet net.ifnames=0 mitigations=off "
+    # Under emulation clocks are not to be relied on, and a busy machine is not a broken one.
+    "no_timer_check tsc=unstable clocksource=hpet nowatchdog"
+)
+#: QEMU's own network for guests: it passes names and connections on, and lets nobody in but through `hostfwd`.
+_NETWORK = "[Match]\nName=eth0\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nDNS=10.0.2.3\n"
+
+
+@dataclass
+class VirtualMachine(Machine):
+    """A guest with a disk of its own; `share` is the directory that it gets as a share with the tag ``workspace``."""
+
+    share: Path | None = None
+    share_is_read_only: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._disk = self.directory / "disk.qcow2"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def make(self, tree: Path) -> None:
+        """A disk from a tree of `trees`."""
+        root = self.directory / "root"
+        trees.copy(tree, root)
+        self.let_in(root, "")
+        (root / "etc/fstab").write_text("/dev/vda / ext4 rw,noatime 0 1\n")
+        (root / "etc/hostname").write_text("guest\n")
+        (root / "etc/hosts").write_text("127.0.0.1 localhost guest\n")
+        (root / "etc/systemd/network/10-eth0.network").write_text(_NETWORK)
+        (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")
+        wants = root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+        wants.unlink(missing_ok=True)
+        wants.symlink_to("/lib/systemd/system/systemd-networkd.service")
+        for name in ("vmlinuz", "initrd.img"):
+            shutil.copy((root / name).resolve() if (root / name).is_symlink() else root / name, self.directory / name)
+        raw = self.directory / "disk.raw"
+        self._run("truncate", "-s", _DISK, raw)
+        self._run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", root, raw)
+        self._run("qemu-img", "convert", "-O", "qcow2", raw, self._disk)
+        raw.unlink()
+        shutil.rmtree(root)
+
+    @staticmethod
+    def _run(*argv: str | Path) -> None:
+        subprocess.run([str(part) for part in argv], check=True, capture_output=True, timeout=BOOT_SECONDS)
+
+    def boot(self) -> None:
+        argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,memory-backend=memory"]
+        # The share is memory of both.
+        argv += ["-object", f"memory-backend-memfd,id=memory,size={_MEMORY},share=on", "-m", _MEMORY]
+        argv += ["-cpu", "max", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none"]
+        argv += ["-kernel", str(self.directory / "vmlinuz"), "-initrd", str(self.directory / "initrd.img")]
+        argv += ["-append", _KERNEL_OPTIONS, "-serial", f"file:{self.log}", "-device", "virtio-rng-pci"]
+        # "unsafe" keeps writes in this machine's memory, which a power cut of the guest does not reach.
+        argv += ["-drive", f"if=none,id=disk,file={self._disk},format=qcow2,cache=unsafe"]
+        argv += ["-device", "virtio-blk-pci,drive=disk"]
+        forward = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,hostfwd=tcp:127.0.0.1:{self.port}-:{_LAB}"
+        argv += ["-netdev", f"user,id=net,{forward}", "-device", "virtio-net-pci,netdev=net,romfile="]
+        if self.share is not None:
+            argv += self._share_options(self.share)
+        self._start(argv)
+        self.wait_for_boot(lambda: all(process.poll() is None for process in self._processes))
+
+    def _share_options(self, share: Path) -> list[str]:
+        """Start the daemon that serves one guest one directory, and tell QEMU of it."""
+        socket = self.directory / "virtiofs.sock"
+        socket.unlink(missing_ok=True)
+        serve = [str(VIRTIOFSD), f"--socket-path={socket}", "-o", f"source={share}"]
+        if self.share_is_read_only:
+            # In a mount namespace of its own, where the directory is mounted read-only.
+            script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+            serve = ["unshare", "--mount", "sh", "-c", script, "sh", str(share), *serve]
+        self._start(serve)
+        give_up = time.monotonic() + 60
+        while not socket.exists():
+            if self._processes[-1].poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError("virtiofsd does not start")
+            time.sleep(0.05)
+        return [
+            "-chardev",
+            f"socket,id=share,path={socket}",
+            "-device",
+            "vhost-user-fs-pci,chardev=share,tag=workspace,queue-size=1024",
+        ]
+
+    def _start(self, argv: list[str]) -> None:
+        with (self.directory / "programs.log").open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            )
+
+    def shut_down(self) -> None:
+        if self._processes:
+            self.ssh("systemctl poweroff", check=False)
+            self._processes[-1].wait(timeout=BOOT_SECONDS)
+        self._end()
+
+    def cut_power(self) -> None:
+        self._processes[-1].kill()
+        self._end()
+
+    def remove(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=60)
+        self._processes = []
