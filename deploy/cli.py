@@ -13,8 +13,14 @@ import signal  # noqa: E402
 import gevent  # noqa: E402
 import typer  # noqa: E402
 
+from deploy.commands import token  # noqa: E402
+from deploy.commands.doctor import doctor  # noqa: E402
 from deploy.commands.down import down  # noqa: E402
+from deploy.commands.logs import logs  # noqa: E402
+from deploy.commands.mcp_config import mcp_config  # noqa: E402
 from deploy.commands.plan import plan  # noqa: E402
+from deploy.commands.report import report  # noqa: E402
+from deploy.commands.status import status  # noqa: E402
 from deploy.commands.up import up  # noqa: E402
 from deploy.commands.verify import verify  # noqa: E402
 
@@ -35,8 +41,9 @@ app = typer.Typer(
 )
 
 #: In the order in which ``--help`` lists them.
-for _command in (up, plan, verify, down):
+for _command in (doctor, plan, up, verify, status, logs, report, mcp_config, down):
     app.command()(_command)
+app.add_typer(token.app, name="token")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -11,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from deploy.environment.profiles import PROFILES
 from deploy.paths import TEMPLATES
+from deploy.runs import Run
 from deploy.settings import PREFIX, Settings
 
 _DOCS = TEMPLATES.parent / "docs"
@@ -85,7 +87,12 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Every page that is made, with its text."""
-    return {_DOCS / "settings.md": settings_page()}
+    return {_DOCS / "settings.md": settings_page(), _DOCS / "result.schema.json": result_schema()}
+
+
+def result_schema() -> str:
+    """``docs/result.schema.json``: the shape of a run's result document."""
+    return json.dumps(Run.model_json_schema(by_alias=True), indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ class SiteHost:
     name: str
     data: Mapping[str, Any]
     settings: Settings
+
+    @property
+    def address(self) -> str | None:
+        """Where other machines reach its server; None where the server listens on one address, and says which."""
+        if self.name == "@local" or not ipaddress.ip_address(self.settings.bind).is_unspecified:
+            return None
+        return str(self.data.get("ssh_hostname") or self.name)
 
 
 def load_site(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyinfra.api import Host, State
 from pyinfra.api.state import BaseStateCallback
@@ -25,6 +25,8 @@ class Recorder(BaseStateCallback):
         self._watcher = watcher
         self._began = self._started = time.monotonic()
         self._said: list[str] = []
+        #: Takes every line as it is said, for a command whose output is what is wanted.
+        self.listener: Callable[[str], object] | None = None
 
     def begin(self) -> None:
         """The run of this host begins now: the times of its steps count from here."""
@@ -35,6 +37,10 @@ class Recorder(BaseStateCallback):
 
     def hear(self, line: str) -> None:
         """Take one line that a command of the current operation printed."""
+        if self.listener:
+            self.listener(line)
+            return
+        line = line.strip()
         if line.startswith(PROGRESS):
             self._watcher.progress(self._host, line.removeprefix(PROGRESS))
         else:

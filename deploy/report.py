@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 import shlex
+import time
 from collections.abc import Sequence
-from typing import Any
 from xml.etree import ElementTree
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
-from rich.status import Status
+from rich.spinner import Spinner
 from rich.table import Table
 
+from deploy import clients
 from deploy.checks import CheckResult, reachable_address
+from deploy.clients import Client, Server
 from deploy.inventory import SiteHost
 from deploy.results import HostResult, Step
 from deploy.settings import Settings
 
-#: Of the result document, so that readers can tell when its shape changes.
-SCHEMA = "jupyfleet/result/1"
-
 _LOG_WIDTH = 120
 _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_SPINNER = Spinner("dots")
 _STYLE = {
     "ok": "green",
     "changed": "yellow",
@@ -43,47 +42,57 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=_LOG_WIDTH, emoji=False)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A host's text without what would steer a terminal, or may not stand in XML."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A host's text as rich prints it unchanged."""
-    return escape(_plain(text))
+    return escape(plain(text))
 
 
 class ConsoleWatcher:
-    """Says what happens, one line per step; on a terminal with what is being done at the moment below it."""
+    """Says what happens, one line per step; on a terminal with a live line per host below, of what it does just now."""
 
     def __init__(self, console: Console, *, many: bool) -> None:
         self._console = console
         self._many = many
-        self._status: Status | None = console.status("connecting") if console.is_terminal else None
-        if self._status:
-            self._status.start()
+        self._busy: dict[str, tuple[str, float]] = {}
+        self._live = Live(get_renderable=self._render, console=console, transient=True) if console.is_terminal else None
+        if self._live:
+            self._live.start()
 
     def progress(self, host: str, text: str) -> None:
-        if self._status:
-            self._status.update(_shown(f"{host}: {text}" if self._many else text))
+        _, since = self._busy.get(host, ("", time.monotonic()))
+        self._busy[host] = text, since
 
     def step(self, host: str, step: Step) -> None:
         who = f"{host:<20} " if self._many else ""
         detail = "" if step.state == "failed" else step.detail
-        line = f"  {_shown(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{_shown(step.name)}"
-        self._say(line + (f"  [dim]{_shown(detail)}[/]" if detail else ""))
+        line = f"  {shown(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{shown(step.name)}"
+        self._say(line + (f"  [dim]{shown(detail)}[/]" if detail else ""))
         for planned in step.plan:
-            self._say(f"    {_shown(planned)}")
+            self._say(f"    {shown(planned)}")
 
     def finished(self, result: HostResult) -> None:
+        self._busy.pop(result.host, None)
         if result.reason:
-            self._say(f"  [red]{result.state:<10}[/]{_shown(result.host)}:")
+            self._say(f"  [red]{result.state:<10}[/]{shown(result.host)}:")
             for line in result.reason.splitlines():
-                self._say(f"    {_shown(line)}")
+                self._say(f"    {shown(line)}")
 
     def close(self) -> None:
-        if self._status:
-            self._status.stop()
+        if self._live:
+            self._live.stop()
+
+    def _render(self) -> Table:
+        """One line per host that is being worked on, and for how long."""
+        table = Table.grid(padding=(0, 1))
+        for host, (text, since) in self._busy.items():
+            name = [shown(host)] if self._many else []
+            table.add_row(_SPINNER, *name, f"[dim]{shown(text)}[/]", f"[dim]{time.monotonic() - since:.0f} s[/]")
+        return table
 
     def _say(self, markup: str) -> None:
         self._console.print(markup, highlight=False, soft_wrap=True)
@@ -106,12 +115,12 @@ def print_checks(console: Console, results: Sequence[HostResult]) -> None:
     for result in results:
         if not result.checks:
             continue
-        table = Table(title=_shown(f"verify {result.host}"), title_justify="left", box=None, pad_edge=True)
+        table = Table(title=shown(f"verify {result.host}"), title_justify="left", box=None, pad_edge=True)
         table.add_column("check", no_wrap=True)
         table.add_column("result", no_wrap=True)
         table.add_column("what was found", overflow="fold")
         for check in result.checks:
-            table.add_row(check.id, f"[{_STYLE[check.status]}]{check.status}[/]", _shown(check.detail))
+            table.add_row(check.id, f"[{_STYLE[check.status]}]{check.status}[/]", shown(check.detail))
         console.print()
         console.print(table)
 
@@ -124,7 +133,7 @@ def print_summary(console: Console, results: Sequence[HostResult]) -> None:
         if result.checks:
             parts.append(_count_checks(result.checks))
         parts.append(f"{result.seconds:.1f} s")
-        console.print(f"{_shown(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
+        console.print(f"{shown(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
 
 def _sentence(result: HostResult) -> str:
@@ -156,32 +165,19 @@ def print_way_in(console: Console, host: SiteHost) -> None:
         console.print(command, highlight=False, soft_wrap=True, markup=False)
     else:
         console.print("\nFor an MCP client:", highlight=False)
-    console.print(json.dumps(mcp_configuration(settings), indent=2), highlight=False, soft_wrap=True, markup=False)
+    console.print(mcp_configuration(settings), highlight=False, soft_wrap=True, markup=False)
 
 
-def url_of(settings: Settings) -> str:
-    """Where the server is reached from its own host, with its base URL."""
-    address = reachable_address(settings.bind)
-    return f"http://{f'[{address}]' if ':' in address else address}:{settings.port}{settings.base_url}"
+def url_of(settings: Settings, address: str | None = None) -> str:
+    """Where the server is reached, with its base URL: from its own host, or at another `address` that leads there."""
+    found = address or reachable_address(settings.bind)
+    return f"http://{f'[{found}]' if ':' in found else found}:{settings.port}{settings.base_url}"
 
 
-def mcp_configuration(settings: Settings) -> dict[str, Any]:
-    """What MCP clients read (``mcpServers``); the token comes from their environment, as JUPYFLEET_TOKEN."""
-    server: dict[str, Any] = {"type": "http", "url": f"{url_of(settings)}mcp"}
-    if settings.auth == "token":
-        server["headers"] = {"Authorization": "Bearer ${JUPYFLEET_TOKEN}"}
-    return {"mcpServers": {"jupyfleet": server}}
-
-
-def to_json(command: str, results: Sequence[HostResult]) -> str:
-    """The result document of one run."""
-    document = {
-        "schema": SCHEMA,
-        "command": command,
-        "ok": all(result.is_good for result in results),
-        "hosts": [dataclasses.asdict(result) for result in results],
-    }
-    return json.dumps(document, indent=2)
+def mcp_configuration(settings: Settings) -> str:
+    """What Claude Code, among others, reads on the host itself; the token comes from JUPYFLEET_TOKEN."""
+    variable = "JUPYFLEET_TOKEN" if settings.auth == "token" else None
+    return clients.configuration(Client.CLAUDE_CODE, [Server("jupyfleet", f"{url_of(settings)}mcp", variable)])
 
 
 def to_junit(results: Sequence[HostResult]) -> str:
@@ -203,8 +199,8 @@ def to_junit(results: Sequence[HostResult]) -> str:
                 suite, "testcase", classname=result.host, name=check.id, time=f"{check.seconds:.3f}"
             )
             if check.status == "failed":
-                ElementTree.SubElement(case, "failure", message=_plain(check.detail))
+                ElementTree.SubElement(case, "failure", message=plain(check.detail))
             elif check.status == "skipped":
-                ElementTree.SubElement(case, "skipped", message=_plain(check.detail))
+                ElementTree.SubElement(case, "skipped", message=plain(check.detail))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)

@@ -151,7 +151,7 @@ def _hand_on(recorders: Mapping[str, Recorder], message: str = "", **_options: A
     """pyinfra prints every line of a command behind the name of its host."""
     name, _, line = message.removeprefix("[").partition("] ")
     if name in recorders:
-        recorders[name].hear(line.strip())
+        recorders[name].hear(line)
 
 
 def _run_host(site_host: SiteHost, job: Job, recorder: Recorder, watcher: Watcher) -> HostResult:

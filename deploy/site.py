@@ -9,8 +9,9 @@ from pyinfra import host, inventory
 from pyinfra.api import deploy
 
 from deploy.components import ORDER, Component
+from deploy.components.service import Service
 from deploy.facts.machine import Machine, machine_of_current_host
-from deploy.operations import checks, preflight, removal
+from deploy.operations import access_token, checks, preflight, removal
 from deploy.operations import tree as tree_operations
 from deploy.settings import Settings, read_all_settings
 from deploy.tree import Tree
@@ -53,6 +54,16 @@ def verify() -> None:
 @deploy("jupyfleet down")
 def down() -> None:
     """Stop the site and remove what was deployed. The workspace stays."""
+    _remove(frozenset())
+
+
+@deploy("jupyfleet down --purge")
+def purge(workspaces: frozenset[str]) -> None:
+    """As `down`, and remove the workspace, too, where its path is among those that were named."""
+    _remove(workspaces)
+
+
+def _remove(workspaces: frozenset[str]) -> None:
     settings = settings_of_current_host()
     # What keeps a deploy from a host, a taken port for one, does not keep it from being cleared.
     machine = machine_of_current_host(settings) if settings.scope == "system" else Machine()
@@ -63,4 +74,22 @@ def down() -> None:
     system = [entry.path for entry in _files(components) if entry.system]
     for component in reversed(components):
         component.remove()
+    if settings.workspace in workspaces:
+        removal.workspace_removed(name="Workspace", settings=settings)
     removal.removed(name="Files", settings=settings, system=system)
+
+
+@deploy("jupyfleet token rotate")
+def rotate_token() -> None:
+    """Give the host a new token, and restart what has the old one, which is JupyterLab alone."""
+    settings = settings_of_current_host()
+    machine = machine_of_current_host(settings)
+    if machine.problems:
+        preflight.passed(name="Preflight", machine=machine)
+        return
+    components: list[Component] = [component(settings, machine) for component in ORDER]
+    _files(components)
+    access_token.rotated(name="Token", settings=settings)
+    for component in components:
+        if isinstance(component, Service):
+            component.activate()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -13,9 +15,11 @@ import typer
 from rich.markup import escape
 
 from deploy import report
+from deploy.facts.foresight import Question
 from deploy.inventory import InventoryError, SiteHost, load_site, parse_override
 from deploy.results import HostResult
-from deploy.runner import Strategy, Work, run_site
+from deploy.runner import Strategy, Work, ask_site, run_site
+from deploy.runs import Run, keep, run_of, to_json
 from deploy.settings import SettingsError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -80,29 +84,86 @@ def run(
     work: Work = Work.APPLY,
     format: Format = Format.JSON,  # noqa: A002
     strategy: Strategy | None = None,
+    inventory: Path | None = None,
 ) -> list[HostResult]:
-    """Run a deploy over the hosts, tell of it, and return what became of each."""
-    console = report.console()
+    """Run a deploy over the hosts, tell of it, keep the result document, and return what became of each."""
+    console, started = report.console(), datetime.now(UTC)
     watcher = report.SilentWatcher() if as_json else report.ConsoleWatcher(console, many=len(hosts) > 1)
     if not as_json:
         for host in hosts:
             settings = host.settings
             about = f"{host.name}: profile {settings.profile}, port {settings.port}, home {settings.home}"
             console.print(escape(about), highlight=False, soft_wrap=True)
-    try:
+    with _interruptible(watcher):
         results = run_site(hosts, deploy, work=work, verify=verify, watcher=watcher, strategy=strategy)
+    document = run_of(command, results, inventory=inventory, started=started)
+    if inventory is not None:
+        _keep(document)
+    if not as_json:
+        report.print_checks(console, results)
+        report.print_summary(console, results)
+    else:
+        typer.echo(report.to_junit(results) if format is Format.JUNIT else to_json(document))
+    return results
+
+
+def ask(
+    command: str,
+    hosts: list[SiteHost],
+    question: Callable[[SiteHost], Question],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    finish: Callable[[HostResult], None] | None = None,
+) -> list[HostResult]:
+    """Ask every host one question, and return the answers; `finish` may look at each before it is told.
+
+    As JSON they are printed unless it is to be `quiet`; what a person is to see of them is the command's to print.
+    """
+    watcher = report.SilentWatcher() if as_json else report.ConsoleWatcher(report.console(), many=len(hosts) > 1)
+    started = datetime.now(UTC)
+    with _interruptible(watcher):
+        results = ask_site(hosts, question, watcher=watcher)
+    for result in results:
+        if finish:
+            finish(result)
+    if as_json and not quiet:
+        typer.echo(to_json(run_of(command, results, started=started)))
+    return results
+
+
+@contextlib.contextmanager
+def _interruptible(watcher: report.SilentWatcher | report.ConsoleWatcher) -> Iterator[None]:
+    """Ctrl-C ends the program with one sentence."""
+    try:
+        yield
     except KeyboardInterrupt:
         watcher.close()
         typer.echo("jupyfleet: interrupted. Run the same command again: it goes on where this one stopped.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         watcher.close()
-    if not as_json:
-        report.print_checks(console, results)
-        report.print_summary(console, results)
-    else:
-        typer.echo(report.to_junit(results) if format is Format.JUNIT else report.to_json(command, results))
-    return results
+
+
+def _keep(document: Run) -> None:
+    """A run is not a failure because its document cannot be kept."""
+    try:
+        keep(document)
+    except OSError as error:
+        typer.echo(f"jupyfleet: the result could not be kept for `report`: {error}", err=True)
+
+
+def print_reasons(results: Sequence[HostResult]) -> None:
+    """Why hosts did not answer, on standard error."""
+    for result in results:
+        if result.reason:
+            typer.echo(f"jupyfleet: {result.host}: {report.plain(result.reason)}", err=True)
+
+
+def refuse(reason: str) -> NoReturn:
+    """End the program because of wrong usage."""
+    typer.echo(f"jupyfleet: {reason}", err=True)
+    raise typer.Exit(EXIT_USAGE)
 
 
 def strategy_of(serial: bool, parallel: int, canary: int, max_failures: int | None) -> Strategy:

@@ -19,4 +19,4 @@ def plan(
     Example: `jupyfleet plan inventories/local.py --data jupyter_profile=full`
     """
     hosts = common.load(inventory, limit, data, verbose)
-    common.leave(common.run("plan", hosts, site.up, work=Work.PLAN, verify=False, as_json=json))
+    common.leave(common.run("plan", hosts, site.up, work=Work.PLAN, verify=False, as_json=json, inventory=inventory))

@@ -29,7 +29,7 @@ def up(
     """
     hosts = common.load(inventory, limit, data, verbose)
     strategy = common.strategy_of(serial, parallel, canary, max_failures)
-    results = common.run("up", hosts, site.up, verify=True, as_json=json, strategy=strategy)
+    results = common.run("up", hosts, site.up, verify=True, as_json=json, strategy=strategy, inventory=inventory)
     if not json and len(hosts) == 1 and results[0].is_good:
         report.print_way_in(report.console(), hosts[0])
     common.leave(results)

@@ -27,4 +27,4 @@ def verify(
     """
     hosts = common.load(inventory, limit, data, verbose)
     as_json = json or format is not Format.TABLE
-    common.leave(common.run("verify", hosts, None, verify=True, as_json=as_json, format=format))
+    common.leave(common.run("verify", hosts, None, verify=True, as_json=as_json, format=format, inventory=inventory))

@@ -235,12 +235,21 @@ class HostCommand(StringCommand):
 
 
 def tell(
-    module: str, function: str, spec: dict[str, Any], *, plan: Sequence[str], as_user: str | None = None
+    module: str,
+    function: str,
+    spec: dict[str, Any],
+    *,
+    plan: Sequence[str],
+    as_user: str | None = None,
+    seconds: int = CHANGE_SECONDS,
 ) -> HostCommand:
-    """The command that runs a function that changes the host; it fails with the host's reason on standard error."""
-    program = source(module, function, spec, as_user=as_user, seconds=CHANGE_SECONDS)
+    """The command that runs a function that changes the host; it fails with the host's reason on standard error.
+
+    With 0 `seconds` it may go on for ever.
+    """
+    program = source(module, function, spec, as_user=as_user, seconds=seconds)
     command = _python(module, function, as_root=as_user is not None)
-    return HostCommand(*command, plan=plan, _stdin=program, _timeout=CHANGE_SECONDS)
+    return HostCommand(*command, plan=plan, _stdin=program, _timeout=seconds or None)
 
 
 def _python(module: str, function: str, *, as_root: bool) -> tuple[str, ...]:

@@ -28,3 +28,14 @@ def removed(settings: Settings, system: Sequence[PurePosixPath]) -> Commands:
         yield tell("removal", "remove_system", outside, plan=plan, as_user=settings.as_root)
     if not present and not left:
         host.noop("nothing is there")
+
+
+@host_operation
+def workspace_removed(settings: Settings) -> Commands:
+    """Remove the workspace with everything in it: only for somebody who has named it."""
+    spec = {"home": settings.home, "workspace": settings.workspace}
+    if ask("removal", "look_at_workspace", spec, as_user=settings.paths.owner)["there"]:
+        plan = [f"remove {settings.workspace} with every notebook in it"]
+        yield tell("removal", "remove_workspace", spec, plan=plan, as_user=settings.paths.owner)
+    else:
+        host.noop("there is no workspace")

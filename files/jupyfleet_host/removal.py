@@ -51,6 +51,29 @@ def remove_system(spec: Spec) -> Result:
     return {"removed": removed}
 
 
+def look_at_workspace(spec: Spec) -> Result:
+    """Say whether there is a workspace: ``{"there": bool}``."""
+    return {"there": Path(spec["workspace"]).is_dir()}
+
+
+def remove_workspace(spec: Spec) -> Result:
+    """Remove the `workspace` with everything in it, and the `home` when it is empty then.
+
+    A link is not followed, and what is mounted there stays: its disk may be somebody else's.
+    """
+    workspace, home = Path(spec["workspace"]), Path(spec["home"])
+    if workspace.is_symlink():
+        raise HostError(f"{workspace} is a link to {workspace.readlink()}; remove that yourself if you want it gone.")
+    if workspace.is_mount():
+        raise HostError(f"{workspace} is a mount point; unmount it, or remove its files yourself.")
+    if workspace == Path.home() or workspace in Path.home().parents:
+        raise HostError(f"{workspace} holds a person's home; nothing was removed.")
+    progress(f"removing {workspace}")
+    shutil.rmtree(workspace)
+    _remove_if_empty(home)
+    return {"summary": str(workspace)}
+
+
 def _refuse_what_is_not_ours(path: Path, home: Path, workspace: Path) -> None:
     """By name, and by where links lead: a workspace may be inside by another name."""
     real = path.parent.resolve() / path.name

@@ -16,6 +16,7 @@ from deploy.checks import CheckResult, results_of
 from deploy.inventory import SiteHost
 from deploy.recorder import reason_of, summary_of
 from deploy.results import HostResult, Step
+from deploy.runs import run_of, to_json
 from deploy.settings import read_settings
 
 NASTY = [
@@ -49,6 +50,11 @@ FAILED = CheckResult("jupyter-api", "failed", "GET /api is 500", 0.2)
 
 def parsed(junit: str) -> ElementTree.Element:
     return ElementTree.fromstring(junit)  # noqa: S314 - it was written here.
+
+
+def as_json(command: str, results: list[HostResult]) -> str:
+    """The result document of a run."""
+    return to_json(run_of(command, results))
 
 
 def printed(*results: HostResult, terminal: bool = False) -> str:
@@ -86,16 +92,16 @@ def printed(*results: HostResult, terminal: bool = False) -> str:
 def test_a_host_is_good_when_it_did_not_fail_and_no_check_fell_short(changes: dict[str, Any], is_good: bool) -> None:
     result = result_of(**changes)
     assert result.is_good is is_good
-    assert json.loads(report.to_json("up", [result]))["ok"] is is_good
-    assert json.loads(report.to_json("up", [result_of(), result]))["ok"] is is_good
+    assert json.loads(as_json("up", [result]))["ok"] is is_good
+    assert json.loads(as_json("up", [result_of(), result]))["ok"] is is_good
 
 
 # --- for machines ---------------------------------------------------------------------------------------------------
 
 
 def test_the_json_document_has_every_field_that_readers_lean_on() -> None:
-    document = json.loads(report.to_json("up", [result_of(checks=[FAILED], reason="why")]))
-    assert list(document) == ["schema", "command", "ok", "hosts"]
+    document = json.loads(as_json("up", [result_of(checks=[FAILED], reason="why")]))
+    assert set(document) >= {"schema", "command", "ok", "hosts", "id", "inventory", "controller", "started", "seconds"}
     assert document["schema"] == "jupyfleet/result/1"
     assert document["command"] == "up"
     [host] = document["hosts"]
@@ -137,8 +143,8 @@ def test_machines_can_read_whatever_a_host_says(text: str) -> None:
     assert message.startswith("it said ")
     assert message.endswith(".")
     report.to_junit(results).encode()
-    report.to_json("verify", results).encode()
-    assert json.loads(report.to_json("verify", results))["hosts"][0]["reason"] == text
+    as_json("verify", results).encode()
+    assert json.loads(as_json("verify", results))["hosts"][0]["reason"] == text
 
 
 def test_what_a_probe_answers_becomes_results() -> None:
