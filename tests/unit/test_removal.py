@@ -36,7 +36,7 @@ def make_site(settings: Settings) -> None:
         Path(directory).mkdir(parents=True, exist_ok=True)
     Path(paths.environment).parent.mkdir(parents=True)
     Path(paths.environment).symlink_to(release)
-    for file in (release / "bin/python", paths.token, paths.logs / "jupyter.log", paths.lock):
+    for file in (release / "bin/python", paths.token, paths.logs / "jupyter.log", paths.lock, paths.deploy_lock):
         Path(file).touch()
     os.mkfifo(paths.runtime / "fifo")
     workspace = Path(settings.workspace)
