@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-fleet bench-mcp lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet bench-mcp lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -56,6 +56,9 @@ test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it;
 test-fleet: $(VENV)/ready-for-tests ## Thirty hosts over SSH, each with a real JupyterLab; needs root. Minutes.
 	@tests/machines/install-sshd
 	@$(RUN)/python -m pytest tests/fleet
+
+test-environments: $(VENV)/ready-for-tests ## Releases: built, broken, interrupted, rolled back; minutes.
+	@$(RUN)/python -m pytest tests/environments
 
 bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp beside its strongest peer; minutes. BENCH=--help tells more.
 	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from deploy.components.supervision import PROGRAM
+from deploy.paths import PROGRAM
 from deploy.settings import Settings
 
 #: Every tool that the documentation promises.

@@ -20,6 +20,7 @@ from deploy.commands.logs import logs  # noqa: E402
 from deploy.commands.mcp_config import mcp_config  # noqa: E402
 from deploy.commands.plan import plan  # noqa: E402
 from deploy.commands.report import report  # noqa: E402
+from deploy.commands.rollback import rollback  # noqa: E402
 from deploy.commands.status import status  # noqa: E402
 from deploy.commands.up import up  # noqa: E402
 from deploy.commands.verify import verify  # noqa: E402
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 
 #: In the order in which ``--help`` lists them.
-for _command in (doctor, plan, up, verify, status, logs, report, mcp_config, down):
+for _command in (doctor, plan, up, verify, rollback, status, logs, report, mcp_config, down):
     app.command()(_command)
 app.add_typer(token.app, name="token")
 

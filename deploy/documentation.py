@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from deploy.environment.profiles import PROFILES
+from deploy.environment.profiles import PROFILES, SPACY_MODEL, Profile
 from deploy.paths import TEMPLATES
 from deploy.runs import Run
 from deploy.settings import PREFIX, Settings
@@ -23,10 +23,6 @@ def settings_page() -> str:
     rows = [
         f"| `{PREFIX}{name}` | {_type(field)} | {_default(name, field)} | {field.description} |"
         for name, field in Settings.model_fields.items()
-    ]
-    profiles = [
-        f"**{profile.name}** ({profile.meaning}): " + ", ".join(f"`{item}`" for item in profile.requirements)
-        for profile in PROFILES.values()
     ]
     return "\n".join(
         [
@@ -51,10 +47,42 @@ def settings_page() -> str:
             "Versions and hashes are in `requirements/PROFILE.txt`; `make lock` resolves them anew.",
             "The extension `jupyter_mcp` is built from this checkout and part of every profile.",
             "",
-            "\n\n".join(profiles),
+            "The provider `uv` takes all of it from PyPI; `pixi` takes from conda-forge what has a name there, and the",
+            "rest from PyPI. The last column names packages of the host that the one from PyPI needs to be of use.",
+            "",
+            *(line for profile in PROFILES.values() for line in _profile(profile)),
+            "Profile full with the provider pixi has spaCy's English model, too: "
+            + ", ".join(f"`{name}`" for name in SPACY_MODEL.conda)
+            + ".",
             "",
         ]
     )
+
+
+def _profile(profile: Profile) -> list[str]:
+    """A heading, and the packages that the profile has beyond those before it."""
+    earlier = list(PROFILES.values())[: list(PROFILES).index(profile.name)]
+    known = {package for other in earlier for package in other.packages}
+    rows = [
+        f"| {_code(package.pypi)} | {_code(*package.conda)} | {_code(*package.rpm)} |"
+        for package in profile.packages
+        if package not in known
+    ]
+    more = f"everything of {earlier[-1].name}, and" if earlier else "it has"
+    return [
+        f"### {profile.name}",
+        "",
+        f"{profile.meaning[0].upper()}{profile.meaning[1:]}; {more}:",
+        "",
+        "| PyPI | conda-forge | the host, in Fedora's names |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _code(*names: str | None) -> str:
+    return ", ".join(f"`{name}`" for name in names if name)
 
 
 def _type(field: FieldInfo) -> str:

@@ -13,6 +13,9 @@ TEMPLATES = _DATA / "templates"
 FILES = _DATA / "files"
 REQUIREMENTS = _DATA / "requirements"
 
+#: supervisord's name of the server.
+PROGRAM = "jupyter"
+
 
 @dataclass(frozen=True)
 class HostPaths:

@@ -1,4 +1,4 @@
-"""A site, as pyinfra deploys: what ``up``, ``verify`` and ``down`` do on the current host.
+"""A site, as pyinfra deploys: what ``up``, ``rollback``, ``verify`` and ``down`` do on the current host.
 
 Both ways in end here: the program ``jupyfleet`` and the entry files ``deploy/*.py`` of stock pyinfra.
 """
@@ -10,8 +10,9 @@ from pyinfra.api import deploy
 
 from deploy.components import ORDER, Component
 from deploy.components.service import Service
+from deploy.environment.releases import release_of
 from deploy.facts.machine import Machine, machine_of_current_host
-from deploy.operations import access_token, checks, preflight, removal
+from deploy.operations import access_token, checks, environment, preflight, removal
 from deploy.operations import tree as tree_operations
 from deploy.settings import Settings, read_all_settings
 from deploy.tree import Tree
@@ -43,6 +44,26 @@ def _files(components: list[Component]) -> Tree:
     for component in components:
         component.configure(tree)
     return tree
+
+
+@deploy("jupyfleet rollback")
+def rollback(to: str | None = None) -> None:
+    """Go back to the release that was active before, or to one that is named by its first digits."""
+    settings = settings_of_current_host()
+    machine = machine_of_current_host(settings) if settings.scope == "system" else Machine()
+    if settings.scope == "system" and machine.distribution is None:
+        preflight.passed(name="Preflight", machine=machine)
+        return
+    proof = Service(settings, machine).proof()
+    environment.rolled_back(
+        name="Rollback",
+        paths=settings.paths,
+        # Of supervisord whatever runs will do: a rollback changes the release and nothing else.
+        proof=proof | {"service": proof["service"] | {"identifier": None}},
+        to=to,
+        wanted=release_of(settings).identifier,
+        as_user=settings.as_root,
+    )
 
 
 @deploy("jupyfleet verify")

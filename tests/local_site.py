@@ -32,15 +32,20 @@ def free_port() -> int:
 
 @dataclass
 class LocalSite:
-    """`inventories/local.py` with a home and a port; `settings` are given with ``--data``."""
+    """`inventories/local.py` with a home and a port; `settings` are with ``--data``, `variables` in the environment."""
 
     home: Path
     port: int = field(default_factory=free_port)
     settings: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
-        return dict(os.environ) | {"JUPYFLEET_HOME": str(self.home), "JUPYFLEET_PORT": str(self.port)}
+        return dict(os.environ) | self.variables | self._names
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"JUPYFLEET_HOME": str(self.home), "JUPYFLEET_PORT": str(self.port)}
 
     def run(self, command: str, *options: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         """``jupyfleet COMMAND inventories/local.py``, with settings that hold for this run alone."""

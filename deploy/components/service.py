@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy.checks import probe_spec
 from deploy.components.base import Component
-from deploy.components.supervision import PROGRAM, OwnSupervisor, SystemSupervisor, digest
+from deploy.components.supervision import OwnSupervisor, SystemSupervisor, digest
 from deploy.environment.releases import release_of
 from deploy.facts.machine import Machine
 from deploy.operations import service
+from deploy.paths import PROGRAM
 from deploy.settings import Settings
 from deploy.tree import Directory, File, Tree
 
@@ -52,11 +54,22 @@ class Service(Component):
         return self.render("jupyter.ini.j2", program=PROGRAM, marks=marks)
 
     def activate(self) -> None:
-        service.running(name="Service", spec=self._spec(), as_user=self.settings.as_root)
+        service.running(name="Service", spec=self._spec(), proof=self.proof(), as_user=self.settings.as_root)
 
     def remove(self) -> None:
         """End everything of the site that runs."""
         service.stopped(name="Service", spec=self._spec(), as_user=self.settings.as_root)
+
+    def proof(self) -> dict[str, Any]:
+        """What `jupyfleet_host.rollback` needs to prove a release, and to put the one before it back."""
+        return {
+            "lock_file": str(self.paths.lock),
+            "link": str(self.paths.environment),
+            "keep": self.settings.keep_releases,
+            "owner": self.settings.user,
+            "service": self._spec(),
+            "probe": probe_spec(self.settings),
+        }
 
     def _spec(self) -> dict[str, Any]:
         return {
@@ -64,6 +77,8 @@ class Service(Component):
             "program": PROGRAM,
             "program_log": str(self.paths.logs / "jupyter.log"),
             "marks": self._marks,
+            "link": str(self.paths.environment),
+            "owner": self.settings.user,
             "token_file": str(self.paths.token) if self.settings.auth == "token" else None,
             "wait": _PATIENCE,
         } | self._supervisor.spec()

@@ -13,11 +13,11 @@ from typing import Any
 
 from deploy.environment.releases import supervisor_of
 from deploy.operations import environment
+from deploy.paths import PROGRAM
 from deploy.settings import Settings
 from deploy.tree import Directory, File, Tree
 from jupyfleet_host.distribution import Distribution
 
-PROGRAM = "jupyter"
 Render = Callable[..., bytes]
 
 
@@ -55,7 +55,7 @@ class OwnSupervisor:
             Directory(self._paths.supervisor, 0o700),
             File(self._conf, conf, 0o600),
             Directory(self._paths.supervisor / "programs", 0o700),
-            File(self._paths.supervisor / "programs" / f"{PROGRAM}.ini", program, 0o600),
+            File(self._program, program, 0o600),
         )
 
     def spec(self) -> dict[str, Any]:
@@ -66,7 +66,12 @@ class OwnSupervisor:
             "start": [str(self._environment / "bin/supervisord"), "--configuration", str(self._conf)],
             "unit": None,
             "log": str(self._paths.logs / "supervisord.log"),
+            "program_file": str(self._program),
         }
+
+    @property
+    def _program(self) -> PurePosixPath:
+        return self._paths.supervisor / "programs" / f"{PROGRAM}.ini"
 
     @property
     def _conf(self) -> PurePosixPath:
@@ -84,8 +89,7 @@ class SystemSupervisor:
 
     def configure(self, tree: Tree, program: bytes) -> None:
         """Add the program's file; it holds no secret, and supervisord reads it as root."""
-        name = f"{PROGRAM}{self._distribution.suffix}"
-        tree.add(File(PurePosixPath(self._distribution.programs) / name, program, 0o644, system=True))
+        tree.add(File(self._program, program, 0o644, system=True))
 
     def spec(self) -> dict[str, Any]:
         """What `jupyfleet_host.service` must know of supervisord."""
@@ -95,4 +99,9 @@ class SystemSupervisor:
             "start": ["systemctl", "enable", "--now", self._distribution.unit],
             "unit": self._distribution.unit,
             "log": "/var/log/supervisor/supervisord.log",
+            "program_file": str(self._program),
         }
+
+    @property
+    def _program(self) -> PurePosixPath:
+        return PurePosixPath(self._distribution.programs) / f"{PROGRAM}{self._distribution.suffix}"

@@ -72,6 +72,7 @@ class Release:
         if self.extension:
             wheels.append(Wheel(*self.extension.build()).build_spec())
         return {
+            "provider": "uv",
             "python": self.python,
             "uv": self.uv,
             "uv_lock": _lock("uv"),

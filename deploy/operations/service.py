@@ -12,13 +12,19 @@ from jupyfleet_host.common import plural
 
 
 @host_operation
-def running(spec: dict[str, Any], as_user: str | None) -> Commands:
+def running(spec: dict[str, Any], proof: dict[str, Any], as_user: str | None) -> Commands:
     """Have supervisord run with its files as they are, and the program RUNNING; restart only what changed.
 
-    `spec` is that of `jupyfleet_host.service.ensure`.
+    A release that was just made active has to pass every check; else the one before it is put back, and the host
+    fails. `spec` is that of `jupyfleet_host.service.ensure`, `proof` that of `jupyfleet_host.rollback.prove`.
     """
-    actions = ask("service", "state", spec, as_user=as_user)["actions"]
-    if actions:
+    state = ask("service", "state", spec, as_user=as_user)
+    actions = state["actions"]
+    if state["unproven"]:
+        release, before = state["unproven"]
+        trial = f"check release {release}, and put {before} back should it fail"
+        yield tell("rollback", "prove", proof, plan=[*actions, trial], as_user=as_user)
+    elif actions:
         yield tell("service", "ensure", spec, plan=actions, as_user=as_user)
     else:
         host.noop(f"{spec['program']} is RUNNING")

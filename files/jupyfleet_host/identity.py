@@ -50,6 +50,11 @@ def become(name: str, *, only_looks: bool) -> None:
     os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell or "/bin/sh")
 
 
+def call_for(owner: str | None, function: Callable[[Spec], Result], spec: Spec, *, only_looks: bool) -> Result:
+    """Call a function for whoever a home belongs to: in user scope, where nobody is named, it is the login user's."""
+    return function(spec) if owner is None else call_as(owner, function, spec, only_looks=only_looks)
+
+
 def call_as(name: str, function: Callable[[Spec], Result], spec: Spec, *, only_looks: bool) -> Result:
     """Call a function as somebody else, in a process of its own, from one that stays root.
 

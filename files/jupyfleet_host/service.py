@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host import processes, supervisor_rpc
+from jupyfleet_host import processes, releases, supervisor_rpc
 from jupyfleet_host.common import HostError, Result, Spec, progress, run
+from jupyfleet_host.identity import call_for
 
 #: Of a person's environment the server gets what names the person, the language, and how to reach the network.
 _KEPT = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
@@ -25,16 +26,22 @@ _KEPT_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_P
 
 
 def state(spec: Spec) -> Result:
-    """Say what `ensure` would do: ``{"actions": [sentence, …]}``.
+    """Say what `ensure` would do: ``{"actions": [sentence, …], "unproven": [release, the one before] | None}``.
 
-    The spec has `socket`, `unit`, `program`, `identifier` and `token_file` (see `ensure`), and `marks`: the variables
-    that tell by their values what a running program was started from.
+    The spec has `socket`, `unit`, `program`, `identifier` and `token_file` (see `ensure`), `marks`: the variables that
+    tell by their values what a running program was started from, and `link`, the one to the active release, which is
+    the `owner`'s.
     """
+    pending = call_for(spec["owner"], releases.pending, {"link": spec["link"]}, only_looks=True)
+    return {"actions": _actions(spec), "unproven": pending["unproven"]}
+
+
+def _actions(spec: Spec) -> list[str]:
     supervisor = _connect(spec["socket"])
     if supervisor is None:
-        return {"actions": ["start supervisord", f"start {spec['program']}"]}
+        return ["start supervisord", f"start {spec['program']}"]
     if _is_outdated(supervisor, spec):
-        return {"actions": ["restart supervisord, whose configuration changed"]}
+        return ["restart supervisord, whose configuration changed"]
     added, changed, removed = _differences(supervisor, spec)
     actions = [] if _starts_at_boot(spec) else [f"enable {spec['unit']}, so that it starts at boot"]
     actions += [f"add {name}" for name in added]
@@ -48,7 +55,7 @@ def state(spec: Spec) -> Result:
         actions.append(f"restart {spec['program']}, whose release or configuration changed")
     elif not actions and _has_old_token(info, spec["token_file"]):
         actions.append(f"restart {spec['program']}, whose token changed")
-    return {"actions": actions}
+    return actions
 
 
 def ensure(spec: Spec) -> Result:
@@ -56,8 +63,8 @@ def ensure(spec: Spec) -> Result:
 
     The spec has the site's `home`, `socket`, `program`, `start` (the command that starts supervisord), `log`
     (supervisord's), `program_log`, `token_file` (or none) and `wait`, in seconds. A supervisord of the site's own has
-    an `identifier`, which tells whether it is the wanted one; one of the system has a `unit` of systemd, and programs
-    of other people.
+    an `identifier`, which tells whether it is the wanted one (none: any); one of the system has a `unit` of systemd,
+    and programs of other people.
     """
     supervisor = _connect(spec["socket"])
     if supervisor is not None and not _starts_at_boot(spec):
@@ -124,7 +131,9 @@ def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _is_outdated(supervisor: Any, spec: Spec) -> bool:
     """Whether a supervisord of the site's own was started from other files; the system's is whatever it is."""
-    return spec["unit"] is None and supervisor.supervisor.getIdentification() != spec["identifier"]
+    if spec["unit"] is not None or spec["identifier"] is None:
+        return False
+    return bool(supervisor.supervisor.getIdentification() != spec["identifier"])
 
 
 def _starts_at_boot(spec: Spec) -> bool:

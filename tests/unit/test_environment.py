@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -16,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,37 +22,17 @@ from typing import Any
 import pytest
 
 from deploy.paths import FILES
-from jupyfleet_host import environment
+from jupyfleet_host import releases as machinery
 from jupyfleet_host.common import HostError
-from jupyfleet_host.environment import STAMP, activate, build, is_complete, state
+from jupyfleet_host.environment import build
+from jupyfleet_host.releases import STAMP, activate, is_complete, state
+from tests.wheels import make_wheel
 
 UV = Path(sys.executable).parent / "uv"
 Spec = dict[str, Any]
 
 
 # --- wheels of our own, so that no index is asked -------------------------------------------------------------------
-
-
-def make_wheel(directory: Path, name: str, version: str, requires: str = "") -> tuple[Path, str]:
-    """A wheel with one module and one program called supervisord; its path and sha256."""
-    info = f"{name}-{version}.dist-info"
-    contents = {
-        f"{name}/__init__.py": f"def main():\n    print('{name} {version}')\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name}d = {name}:main\n",
-    }
-    record = f"{info}/RECORD"
-    lines = []
-    for path, text in contents.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        lines.append(f"{path},sha256={digest},{len(text.encode())}\n")
-    contents[record] = "".join(lines) + f"{record},,\n"
-    wheel = directory / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in contents.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
-    return wheel, hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +69,7 @@ def spec(home: Path, wheels: dict[str, tuple[Path, str]]) -> Spec:
         "tools": str(home / "tools"),
         "path": str(home / "releases/one"),
         "link": str(home / ".pixi/envs/default"),
+        "provider": "uv",
         "python": sys.executable,
         "uv": str(UV),
         "uv_lock": "",
@@ -140,11 +119,11 @@ def test_a_second_build_changes_nothing_and_needs_no_uv(spec: Spec) -> None:
 def test_the_state_tells_complete_from_absent_and_names_the_active_one(spec: Spec, home: Path) -> None:
     one, two = spec["path"], str(home / "releases/two")
     asked = {"paths": [one, two], "link": spec["link"]}
-    assert state(asked) == {"stamped": {one: False, two: False}, "active": None}
+    assert state(asked) == {"stamped": {one: False, two: False}, "active": None, "previous": None}
     build(spec)
     switch_to(spec, Path(one))
-    assert state(asked) == {"stamped": {one: True, two: False}, "active": one}
-    assert state({"paths": [one], "link": None}) == {"stamped": {one: True}, "active": None}
+    assert state(asked) == {"stamped": {one: True, two: False}, "active": one, "previous": None}
+    assert state({"paths": [one], "link": None}) == {"stamped": {one: True}, "active": None, "previous": None}
 
 
 def test_extra_packages_are_resolved_beside_the_lock(spec: Spec) -> None:
@@ -536,7 +515,7 @@ def test_a_link_that_leads_elsewhere_is_set_right(spec: Spec, releases: list[Pat
 
 def test_the_lock_is_given_back_even_when_the_work_failed(spec: Spec) -> None:
     lock = Path(spec["lock_file"])
-    with pytest.raises(RuntimeError), environment.exclusive(lock):
+    with pytest.raises(RuntimeError), machinery.exclusive(lock):
         raise RuntimeError
-    with environment.exclusive(lock):
+    with machinery.exclusive(lock):
         assert str(os.getpid()) in lock.read_text()

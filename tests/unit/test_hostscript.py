@@ -71,7 +71,7 @@ def test_every_module_loads_with_what_is_sent(module: str) -> None:
 def test_only_what_is_needed_is_sent() -> None:
     assert sent("tree") == ["common", "identity", "tree"]
     assert sent("common") == ["common", "identity"]
-    assert set(sent("service")) == {"common", "identity", "processes", "supervisor_rpc", "service"}
+    assert set(sent("service")) == {"common", "identity", "processes", "supervisor_rpc", "releases", "service"}
     assert not {"environment", "package_index", "tree"} & set(sent("probe"))
 
 

@@ -67,6 +67,8 @@ class Site:
             "program_log": str(self.home / "jupyter.log"),
             "token_file": str(self.home / "token"),
             "marks": marks,
+            "link": str(self.home / ".pixi/envs/default"),
+            "owner": None,
             "wait": 30,
         }
 
