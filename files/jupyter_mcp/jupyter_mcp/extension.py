@@ -102,6 +102,12 @@ class JupyterMCP(ExtensionApp):
         self.handlers.append((NOTEBOOK_CONTENTS, SharedContentsHandler))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        collaboration = serverapp.web_app.settings.get("jupyter_server_ydoc")
+        if collaboration is not None:
+            # Before the first tab connects. jupyter-collaboration has imported what this needs.
+            from .tabs import drop_who_leaves
+
+            drop_who_leaves(collaboration.ywebsocket_server)
         self._warm_up = asyncio.create_task(self._warm())
 
     async def _warm(self) -> None:

@@ -80,6 +80,12 @@ class Browser:
         state = self.awareness.encode_awareness_update([self.awareness.client_id])
         await self._socket.send(create_awareness_message(state))
 
+    async def tell_all(self) -> None:
+        """Pass on every state that the tab knows, as browsers do."""
+        assert self._socket is not None
+        state = self.awareness.encode_awareness_update(list(self.awareness.states))
+        await self._socket.send(create_awareness_message(state))
+
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

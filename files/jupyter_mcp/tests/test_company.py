@@ -86,7 +86,37 @@ async def test_the_agent_is_shown_and_leaves(live: LiveServer) -> None:
         room = next(room for room in await call(live, "room_list") if room["path"] == "who.ipynb")
         assert room["user_count"] == 2
         assert room["users"] == users
-    # Gone is gone, at the latest when the state has not been renewed for 30 seconds.
+
+
+async def names(live: LiveServer, path: str) -> set[str]:
+    return {user["name"] for user in await call(live, "notebook_list_users", path=path)}
+
+
+async def test_who_closes_the_window_has_left(live: LiveServer) -> None:
+    """Without a goodbye, which a closed window may not get to say; and who comes back is there again at once."""
+    write_notebook(live.workspace / "left.ipynb", "one")
+    async with Browser(live, "left.ipynb", "Ann") as ann, Browser(live, "left.ipynb", "Bob") as bob:
+        await call(live, "cell_get", path="left.ipynb", index=0)
+        everybody = {"Ann", "Bob", "AI agent"}
+        await ann.until(lambda: ann.names == everybody)
+        # A browser passes on what it hears: that does not make it the one who says it.
+        await ann.tell_all()
+        await bob.until(lambda: bob.names == everybody)
+        await bob.tell_all()
+        await bob.vanish()
+        await ann.until(lambda: ann.names == {"Ann", "AI agent"}, seconds=5)
+        assert await names(live, "left.ipynb") == {"Ann", "AI agent"}
+        room = next(room for room in await call(live, "room_list") if room["path"] == "left.ipynb")
+        assert {user["name"] for user in room["users"]} == {"Ann", "AI agent"}
+        await bob.connect()
+        await ann.until(lambda: ann.names == everybody, seconds=5)
+        assert await names(live, "left.ipynb") == everybody
+        await ann.vanish()
+        await bob.until(lambda: bob.names == {"Bob", "AI agent"}, seconds=5)
+        await bob.vanish()
+        async with asyncio.timeout(5):
+            while await names(live, "left.ipynb") != {"AI agent"}:
+                await asyncio.sleep(0.02)
 
 
 async def test_a_client_gives_its_own_name(live: LiveServer) -> None:
