@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.services.contents.filemanager import FileContentsManager
 from traitlets import Bool, Float, Int, List, Unicode, default
 
 from .access import HostPolicy, machine_names
 from .contents import NOTEBOOK_CONTENTS, SharedContentsHandler
 from .gateway import Gateway
 from .handlers import MCPHandler
+from .links import one_id_per_file
 
 __all__ = ["JupyterMCP"]
 
@@ -102,13 +105,18 @@ class JupyterMCP(ExtensionApp):
         self.handlers.append((NOTEBOOK_CONTENTS, SharedContentsHandler))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        collaboration = serverapp.web_app.settings.get("jupyter_server_ydoc")
-        if collaboration is not None:
-            # Before the first tab connects. jupyter-collaboration has imported what this needs.
+        self._prepare_for_tabs(serverapp)
+        self._warm_up = asyncio.create_task(self._warm())
+
+    def _prepare_for_tabs(self, serverapp: Any) -> None:
+        """Before the first tab connects. jupyter-collaboration has imported what this needs."""
+        settings, contents = serverapp.web_app.settings, serverapp.contents_manager
+        if "jupyter_server_ydoc" in settings:
             from .tabs import drop_who_leaves
 
-            drop_who_leaves(collaboration.ywebsocket_server)
-        self._warm_up = asyncio.create_task(self._warm())
+            drop_who_leaves(settings["jupyter_server_ydoc"].ywebsocket_server)
+        if "file_id_manager" in settings and isinstance(contents, FileContentsManager):
+            one_id_per_file(settings["file_id_manager"], Path(contents.root_dir))
 
     async def _warm(self) -> None:
         # JupyterLab's first page comes first.

@@ -127,6 +127,25 @@ async def test_a_client_gives_its_own_name(live: LiveServer) -> None:
         await tab.until(lambda: "tests" in tab.names)
 
 
+@pytest.mark.parametrize("link", ["alias.ipynb", "linked folder/real.ipynb", "./real folder/real.ipynb"])
+async def test_a_tab_at_a_link_is_in_the_targets_room(live: LiveServer, link: str) -> None:
+    real = write_notebook(live.workspace / "real folder/real.ipynb", "one")
+    for name, target in (("alias.ipynb", real), ("linked folder", real.parent)):
+        if not (live.workspace / name).exists():
+            (live.workspace / name).symlink_to(target)
+    await call(live, "notebook_get", path="real folder/real.ipynb")
+    async with Browser(live, link) as tab:
+        assert tab.sources == ["one"]
+        await call(live, "cell_update", path="real folder/real.ipynb", index=0, source="by the agent")
+        await tab.until(lambda: tab.sources == ["by the agent"])
+        tab.type(0, " and by a person")
+        await tab.until(lambda: live.sources("real folder/real.ipynb") == ["by the agent and by a person"])
+        assert (await call(live, "cell_get", path=link, index=0))["source"] == "by the agent and by a person"
+        paths = [room["path"] for room in await call(live, "room_list")]
+        assert paths.count("real folder/real.ipynb") == 1 and "alias.ipynb" not in paths
+    assert (live.workspace / "alias.ipynb").is_symlink()
+
+
 async def test_watch_hears_a_person(live: LiveServer) -> None:
     write_notebook(live.workspace / "watched.ipynb", "one")
     async with Browser(live, "watched.ipynb") as tab:
