@@ -7,7 +7,7 @@ INVENTORY ?= inventories/local.py
 VENV := .venv
 VENV_JUPYTER := .venv-jupyter
 RUN := $(VENV)/bin
-SLOW_OF_JUPYTER_MCP := tests/test_faults.py tests/test_kills.py tests/test_model.py
+SLOW_OF_JUPYTER_MCP := tests/test_faults.py tests/test_kills.py tests/test_many.py tests/test_model.py
 
 help: ## List these commands.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | expand -t 20

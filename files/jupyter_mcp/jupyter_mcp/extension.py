@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -105,16 +106,20 @@ class JupyterMCP(ExtensionApp):
         self.handlers.append((NOTEBOOK_CONTENTS, SharedContentsHandler))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        self._prepare_for_tabs(serverapp)
+        await self._prepare_for_tabs(serverapp)
         self._warm_up = asyncio.create_task(self._warm())
 
-    def _prepare_for_tabs(self, serverapp: Any) -> None:
+    async def _prepare_for_tabs(self, serverapp: Any) -> None:
         """Before the first tab connects. jupyter-collaboration has imported what this needs."""
         settings, contents = serverapp.web_app.settings, serverapp.contents_manager
         if "jupyter_server_ydoc" in settings:
+            from .history import prepare_stores
             from .tabs import drop_who_leaves
 
-            drop_who_leaves(settings["jupyter_server_ydoc"].ywebsocket_server)
+            collaboration = settings["jupyter_server_ydoc"]
+            drop_who_leaves(collaboration.ywebsocket_server)
+            make_store = functools.partial(collaboration.ystore_class, config=collaboration.config)
+            await prepare_stores(make_store, self.log)
         if "file_id_manager" in settings and isinstance(contents, FileContentsManager):
             one_id_per_file(settings["file_id_manager"], Path(contents.root_dir))
 

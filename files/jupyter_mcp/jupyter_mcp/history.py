@@ -13,15 +13,47 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import anyio
 from pycrdt import Doc, TransactionEvent, merge_updates
 
-__all__ = ["History"]
+__all__ = ["History", "prepare_stores"]
 
 # For changes that no save follows, like the mark that a document is saved.
 _DELAY_SECONDS = 2.0
 _MAX_EXPECTED = 10_000
+_DATABASE_SECONDS = 10.0
+
+
+async def prepare_stores(make_store: Callable[..., Any], log: logging.Logger) -> None:
+    """Call it before the first room begins. `make_store(path=…, log=…)` makes an update store.
+
+    Stores in a database of SQLite make it when they start: all at once when many start in a new workspace, so that all
+    but one fail, and their rooms wait for ever. And they keep it locked from a statement's execution to its commit,
+    which are turns of the event loop, while all others try and soon give up: changes are lost. So the database is made
+    here, and all stores take turns.
+    """
+    store = make_store(path="", log=log)
+    if not hasattr(store, "db_path"):
+        return
+    lock = anyio.Lock()
+    # Rooms of tabs make stores of this class as well, with a lock each that would only guard them from themselves.
+    type(store).lock = property(lambda store: lock, lambda store, own: None)
+    running = asyncio.create_task(store.start())
+    try:
+        async with asyncio.timeout(_DATABASE_SECONDS):
+            while store.db_initialized is None or not store.db_initialized.is_set():
+                if running.done():
+                    await running
+                await asyncio.sleep(0.002)
+        await store.stop()
+    except Exception as error:
+        log.error("jupyter_mcp: the database of shared documents cannot be used: %r", error)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class History:

@@ -55,6 +55,7 @@ PRIVATE_NAMES = (
 )
 
 _FORMAT, _TYPE = "json", "notebook"
+_OPEN_SECONDS = 60.0
 
 
 class Collaboration:
@@ -174,12 +175,16 @@ class Collaboration:
                     await room.ydoc_observed.wait()
                     return room, False
             try:
-                await extension.get_document(room_id=room_id, copy=False, create=True)
-            except Exception:
+                async with asyncio.timeout(_OPEN_SECONDS):
+                    await extension.get_document(room_id=room_id, copy=False, create=True)
+            except Exception as error:
                 async with extension._room_locks[room_id]:
                     left = server.rooms.get(room_id)
-                    if left is not None and self.is_dead(left):
+                    # Whoever gets a room that was left like this gets an empty document, now or never.
+                    if left is not None and (self.is_dead(left) or not left.ready):
                         await self._forget(room_id, left)
+                if isinstance(error, TimeoutError):
+                    raise TimeoutError("its document could not be loaded; the server's log says why") from error
                 raise
             room = server.rooms.get(room_id)
             if isinstance(room, DocumentRoom) and room.ready and not self.is_dead(room):

@@ -41,7 +41,12 @@ def write_notebook(path: Path, *sources: str, minor: int = 5, **metadata: Any) -
 @pytest.fixture
 def jp_server_config() -> dict[str, Any]:
     return {
-        "ServerApp": {"jpserver_extensions": dict(EXTENSIONS), "allow_unauthenticated_access": False},
+        "ServerApp": {
+            "jpserver_extensions": dict(EXTENSIONS),
+            "allow_unauthenticated_access": False,
+            # Theirs is an endpoint that does not say who may use it, and the server warns of that.
+            "terminals_enabled": False,
+        },
         "YDocExtension": {"ystore_class": "jupyter_server_ydoc.stores.TempFileYStore"},
     }
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def request_of(
 
 class ToolFailed(Exception):
     """The tool answered with an error; its text is the message."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Look ten times a second; an AssertionError when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 class LiveServer:

@@ -12,14 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import notebook, write_notebook
-from live import LiveServer, ToolFailed
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+from live import LiveServer, ToolFailed, wait_until
 
 
 def test_a_read_only_file(live: LiveServer) -> None:
