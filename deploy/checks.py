@@ -29,9 +29,6 @@ TOOLS: Final = (
 )
 #: Tools that would let an agent disturb the rooms of others.
 FORBIDDEN_TOOLS: Final = ("room_open", "room_close", "room_close_all", "room_pick")
-#: Seconds that a server which was just started has until it must answer.
-_PATIENCE = 60
-
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -60,14 +57,16 @@ def probe_spec(settings: Settings) -> dict[str, Any]:
         "program": PROGRAM,
         "host": reachable_address(settings.bind),
         "port": settings.port,
-        "scheme": "http",
+        "scheme": settings.scheme,
+        # The server has to show this very certificate.
+        "ca_file": str(settings.tls_files.certificate) if settings.tls_files else None,
         "base_url": settings.base_url,
         "token_file": str(settings.paths.token) if settings.auth == "token" else None,
         "profile": settings.profile,
         "spacy_model": "en_core_web_sm" if settings.spacy_model else None,
         "tools": list(TOOLS),
         "forbidden_tools": list(FORBIDDEN_TOOLS),
-        "timeout": _PATIENCE,
+        "timeout": settings.start_timeout,
         "scope": "live",
     }
 

@@ -18,6 +18,14 @@ PROGRAM = "jupyter"
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """A certificate and its key, on the host."""
+
+    certificate: PurePosixPath
+    key: PurePosixPath
+
+
+@dataclass(frozen=True)
 class HostPaths:
     """Every path that jupyfleet uses below one home. All are absolute, on the host.
 
@@ -48,6 +56,11 @@ class HostPaths:
     @property
     def token(self) -> PurePosixPath:
         return self.config / "token"
+
+    @property
+    def own_tls_files(self) -> TlsFiles:
+        """Those that the host makes for itself."""
+        return TlsFiles(self.config / "tls/certificate.pem", self.config / "tls/key.pem")
 
     @property
     def jupyter_config(self) -> PurePosixPath:

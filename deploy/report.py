@@ -171,7 +171,7 @@ def print_way_in(console: Console, host: SiteHost) -> None:
 def url_of(settings: Settings, address: str | None = None) -> str:
     """Where the server is reached, with its base URL: from its own host, or at another `address` that leads there."""
     found = address or reachable_address(settings.bind)
-    return f"http://{f'[{found}]' if ':' in found else found}:{settings.port}{settings.base_url}"
+    return f"{settings.scheme}://{f'[{found}]' if ':' in found else found}:{settings.port}{settings.base_url}"
 
 
 def mcp_configuration(settings: Settings) -> str:

@@ -27,10 +27,10 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 
 from deploy import connection
-from deploy.checks import probe_spec, results_of
 from deploy.facts import foresight
 from deploy.facts.foresight import Question
 from deploy.facts.hostscript import ask, ask_all
+from deploy.facts.probe import checks_of_current_host
 from deploy.inventory import SiteHost
 from deploy.operations import locking
 from deploy.recorder import Recorder
@@ -86,7 +86,7 @@ def run_site(
             watcher.progress(result.host, "verifying")
             settings = site_host.settings
             with ctx_host.use(host):
-                result.checks = results_of(ask("probe", "main", probe_spec(settings), as_user=settings.as_root))
+                result.checks = checks_of_current_host(settings)
 
     return run_job(hosts, job, watcher=watcher, strategy=strategy or Strategy())
 

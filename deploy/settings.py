@@ -18,7 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pyinfra.api.exceptions import PyinfraError
 
-from deploy.paths import HostPaths
+from deploy.paths import HostPaths, TlsFiles
 
 PREFIX = "jupyter_"
 
@@ -151,6 +151,13 @@ class Settings(BaseModel):
         default_factory=list,
         description="Further names by which MCP clients may address the host, beside its own names and addresses.",
     )
+    tls: Literal["none", "self-signed", "files"] = Field(
+        "none", description="HTTPS: 'self-signed': with a certificate that the host makes; 'files': with one it has."
+    )
+    tls_certificate: AbsolutePath | None = Field(
+        None, description="The certificate on the host, with those that lead to its authority, for jupyter_tls 'files'."
+    )
+    tls_key: AbsolutePath | None = Field(None, description="The key of that certificate, on the host.")
     firewall_zone: Annotated[str, AfterValidator(_zone)] | None = Field(
         None, description="The zone of firewalld that the port is opened in, where it runs; None: its default zone."
     )
@@ -183,6 +190,9 @@ class Settings(BaseModel):
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
     )
     keep_releases: int = Field(3, ge=1, le=100, description="How many environments to keep, the active one among them.")
+    start_timeout: int = Field(
+        120, ge=10, le=3600, description="Seconds that the server may take from its start to its first answer."
+    )
     mcp_room_idle_timeout: int = Field(
         600, ge=1, description="Seconds after which a notebook that nobody uses is saved and closed."
     )
@@ -217,6 +227,10 @@ class Settings(BaseModel):
             refuse("workspace_mount", "needs root on the host; use jupyter_scope 'system'")
         if self.scope == "user" and self.firewall_zone is not None:
             refuse("firewall_zone", "needs root on the host; use jupyter_scope 'system'")
+        for name in ("tls_certificate", "tls_key"):
+            if (getattr(self, name) is None) is (self.tls == "files"):
+                verb = "is needed with" if self.tls == "files" else "is only for"
+                refuse(name, f"{verb} jupyter_tls 'files'")
         if self.spacy_model and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
         socket = str(self.paths.supervisor_socket)
@@ -240,6 +254,19 @@ class Settings(BaseModel):
     @property
     def paths(self) -> HostPaths:
         return HostPaths(PurePosixPath(self.home), owner=self.user)
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """The certificate and its key, on the host; None without HTTPS."""
+        if self.tls == "none":
+            return None
+        if self.tls_certificate is not None and self.tls_key is not None:
+            return TlsFiles(PurePosixPath(self.tls_certificate), PurePosixPath(self.tls_key))
+        return self.paths.own_tls_files
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls == "none" else "https"
 
     @property
     def as_root(self) -> str | None:

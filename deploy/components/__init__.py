@@ -9,6 +9,7 @@ from deploy.components.extension import ExtensionConfiguration
 from deploy.components.host import Host
 from deploy.components.protection import Protection
 from deploy.components.service import Service
+from deploy.components.tls import Tls
 from deploy.components.workspace import Workspace
 
 #: The service comes last: it restarts when files of the others change.
@@ -18,6 +19,7 @@ ORDER: tuple[type[Component], ...] = (
     Environment,
     ExtensionConfiguration,
     Auth,
+    Tls,
     Protection,
     Service,
 )

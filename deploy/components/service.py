@@ -14,9 +14,6 @@ from deploy.paths import PROGRAM
 from deploy.settings import Settings
 from deploy.tree import Directory, File, Tree
 
-#: Seconds until a server that is started must be RUNNING; a slow, loaded or emulated host needs many.
-_PATIENCE = 180
-
 
 class Service(Component):
     """supervisord keeps one program, ``jupyter``, which is JupyterLab from the active environment."""
@@ -80,5 +77,6 @@ class Service(Component):
             "link": str(self.paths.environment),
             "owner": self.settings.user,
             "token_file": str(self.paths.token) if self.settings.auth == "token" else None,
-            "wait": _PATIENCE,
+            "certificate": str(self.settings.tls_files.certificate) if self.settings.tls_files else None,
+            "wait": self.settings.start_timeout,
         } | self._supervisor.spec()

@@ -155,18 +155,25 @@ class HostScript(FactBase[dict[str, Any]]):
         return answer
 
 
-def ask(module: str, function: str, spec: dict[str, Any], *, as_user: str | None = None) -> dict[str, Any]:
+def ask(
+    module: str,
+    function: str,
+    spec: dict[str, Any],
+    *,
+    as_user: str | None = None,
+    seconds: int = ANSWER_SECONDS,
+) -> dict[str, Any]:
     """Run a function that only looks, on the current host, and return its result.
 
-    It looks as the login user, or as `as_user` by way of root. Where a look at the whole host has answered this very
-    question already, and nothing was changed since, it is not asked again.
+    It looks as the login user, or as `as_user` by way of root, for `seconds` at the most. Where a look at the whole
+    host has answered this very question already, and nothing was changed since, it is not asked again.
 
     Raises:
         HostScriptError: the host's reason, or that it does not answer.
     """
     answer = foresight.answer_to(Question.of(module, function, spec, as_user))
     if answer is None:
-        answer = _fetch(module, function, spec, as_user=as_user)
+        answer = _fetch(module, function, spec, as_user=as_user, seconds=seconds)
     if "failure" in answer:
         raise HostScriptError(answer["failure"])
     result: dict[str, Any] = answer["result"]
@@ -196,27 +203,31 @@ def ask_all(questions: Sequence[Question]) -> dict[Question, dict[str, Any]]:
 
 
 def _fetch(
-    module: str, function: str, spec: dict[str, Any], *, also: Sequence[str] = (), as_user: str | None
+    module: str,
+    function: str,
+    spec: dict[str, Any],
+    *,
+    also: Sequence[str] = (),
+    as_user: str | None,
+    seconds: int = ANSWER_SECONDS,
 ) -> dict[str, Any]:
     as_root = as_user is not None
-    program = source(module, function, spec, also=also, as_user=as_user, only_looks=True, seconds=ANSWER_SECONDS)
+    program = source(module, function, spec, also=also, as_user=as_user, only_looks=True, seconds=seconds)
     began = time.monotonic()
     try:
         # pyinfra's own limit begins only once the command runs; a host that stands still never comes to that.
-        with gevent.Timeout(ANSWER_SECONDS + _GRACE, TimeoutError()):
-            answer = host.get_fact(
-                HostScript, module, function, as_root=as_root, _stdin=program, _timeout=ANSWER_SECONDS
-            )
+        with gevent.Timeout(seconds + _GRACE, TimeoutError()):
+            answer = host.get_fact(HostScript, module, function, as_root=as_root, _stdin=program, _timeout=seconds)
     except (PyinfraError, TimeoutError) as error:
-        raise HostScriptError(_lost(error, time.monotonic() - began)) from error
+        raise HostScriptError(_lost(error, time.monotonic() - began, seconds)) from error
     if not answer:
         raise HostScriptError(_SILENT_AS_ROOT if as_root else _SILENT)
     return dict(answer)
 
 
-def _lost(error: Exception, seconds: float) -> str:
+def _lost(error: Exception, seconds: float, limit: float) -> str:
     """What a host could not say for itself: pyinfra's words are of use only where it was asked for a password."""
-    return str(error) if "sudo" in str(error) else lost_after(seconds, ANSWER_SECONDS)
+    return str(error) if "sudo" in str(error) else lost_after(seconds, limit)
 
 
 def lost_after(seconds: float, limit: float) -> str:

@@ -6,6 +6,7 @@ it is finished by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import subprocess
@@ -53,8 +54,8 @@ def _actions(spec: Spec) -> list[str]:
     elif not actions and _has_old_marks(info, spec["marks"]):
         # Its file says so only once it has been laid down: this is for a plan.
         actions.append(f"restart {spec['program']}, whose release or configuration changed")
-    elif not actions and _has_old_token(info, spec["token_file"]):
-        actions.append(f"restart {spec['program']}, whose token changed")
+    elif not actions and (what := _outdated_file(info, spec)):
+        actions.append(f"restart {spec['program']}, whose {what} changed")
     return actions
 
 
@@ -62,9 +63,9 @@ def ensure(spec: Spec) -> Result:
     """Make supervisord run with its files as they are now, and the program RUNNING: ``{"pid": N}``.
 
     The spec has the site's `home`, `socket`, `program`, `start` (the command that starts supervisord), `log`
-    (supervisord's), `program_log`, `token_file` (or none) and `wait`, in seconds. A supervisord of the site's own has
-    an `identifier`, which tells whether it is the wanted one (none: any); one of the system has a `unit` of systemd,
-    and programs of other people.
+    (supervisord's), `program_log`, `token_file` and `certificate` (or none), which a program reads when it starts, and
+    `wait`, in seconds. A supervisord of the site's own has an `identifier`, which tells whether it is the wanted one
+    (none: any); one of the system has a `unit` of systemd, and programs of other people.
     """
     supervisor = _connect(spec["socket"])
     if supervisor is not None and not _starts_at_boot(spec):
@@ -77,8 +78,8 @@ def ensure(spec: Spec) -> Result:
         supervisor, is_starting = _start_supervisord(spec), True
     else:
         is_starting = _reload(supervisor, spec)
-        if not is_starting and _has_old_token(_program(supervisor, spec["program"]), spec["token_file"]):
-            progress(f"stopping {spec['program']}, whose token changed")
+        if not is_starting and (what := _outdated_file(_program(supervisor, spec["program"]), spec)):
+            progress(f"stopping {spec['program']}, whose {what} changed")
             supervisor.supervisor.stopProcess(spec["program"])
     return {"pid": _wait_until_running(supervisor, spec, is_starting=is_starting)}
 
@@ -228,17 +229,18 @@ def _has_old_marks(info: Mapping[str, Any], marks: Mapping[str, str]) -> bool:
     return any(found.get(name, value) != value for name, value in marks.items())
 
 
-def _has_old_token(info: dict[str, Any], token_file: str | None) -> bool:
-    """Whether a running program read its token before the file became what it is now.
+def _outdated_file(info: dict[str, Any], spec: Spec) -> str | None:
+    """What a running program read before its file became what it is now, if anything.
 
     supervisord gives whole seconds, rounded down, so the second in which it started counts as after.
     """
-    if token_file is None or info.get("statename") != "RUNNING":
-        return False
-    try:
-        return Path(token_file).stat().st_mtime > float(info["start"]) + 1
-    except OSError:
-        return False
+    if info.get("statename") != "RUNNING":
+        return None
+    for what, path in (("token", spec["token_file"]), ("certificate", spec["certificate"])):
+        with contextlib.suppress(OSError):
+            if path is not None and Path(path).stat().st_mtime > float(info["start"]) + 1:
+                return what
+    return None
 
 
 def _wait_until_running(supervisor: Any, spec: Spec, *, is_starting: bool) -> int:

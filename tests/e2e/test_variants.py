@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -77,6 +78,33 @@ def test_authentication_is_turned_on_by_the_next_run(site: LocalSite) -> None:
     assert done.returncode == 0, done.stdout
     assert post_mcp(site)[0] in (401, 403)
     assert post_mcp(site, Authorization=f"Bearer {site.token}")[0] == 200
+
+
+def test_https_is_turned_on_by_the_next_run_and_plain_http_off(site: LocalSite) -> None:
+    site.settings["jupyter_tls"] = "self-signed"
+    done = site.run("up")
+    assert done.returncode == 0, done.stdout
+    assert f"https://127.0.0.1:{site.port}/lab1/lab" in done.stdout
+    assert "nothing changed" in site.run("up").stdout
+    certificate = site.home / ".config/jupyfleet/tls/certificate.pem"
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    url = f"https://localhost:{site.port}/lab1/api"
+    with urllib.request.urlopen(url, timeout=30, context=trusting) as answer:
+        assert answer.status == 200
+    with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
+        urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context())
+    with pytest.raises(OSError):  # noqa: PT011 - the connection is reset, or nothing that is HTTP comes back.
+        post_mcp(site)
+
+
+def test_a_new_certificate_is_taken_up(site: LocalSite) -> None:
+    before = site.processes()
+    (site.home / ".config/jupyfleet/tls/key.pem").unlink()
+    done = site.run("plan")
+    assert "which is new" in done.stdout
+    assert site.run("up").returncode == 0
+    assert "nothing changed" in site.run("up").stdout
+    assert site.processes() != before
 
 
 def test_down_leaves_the_workspace_elsewhere_and_no_home(site: LocalSite, workspace: Path) -> None:

@@ -20,7 +20,8 @@ from tests.local_site import call_mcp, wait_until
 HOME = "/home/jupyter"
 WORKSPACE = f"{HOME}/workspace"
 UNIT = "home-jupyter-workspace.mount"
-VIRTIOFS = {"jupyter_workspace_mount": "virtiofs"}
+#: An emulated processor takes minutes for what a real one does in seconds.
+VIRTIOFS = {"jupyter_workspace_mount": "virtiofs", "jupyter_start_timeout": 900}
 #: Seconds until something is seen on an emulated machine.
 PATIENCE = 300
 

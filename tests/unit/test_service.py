@@ -66,6 +66,7 @@ class Site:
             "log": str(self.home / "supervisord.log"),
             "program_log": str(self.home / "jupyter.log"),
             "token_file": str(self.home / "token"),
+            "certificate": str(self.home / "certificate.pem"),
             "marks": marks,
             "link": str(self.home / ".pixi/envs/default"),
             "owner": None,
