@@ -27,12 +27,13 @@ def _needs(*programs: str) -> None:
         pytest.skip(f"there is no {' and no '.join(missing)}: tests/hosts/install-programs installs them")
 
 
-@pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A bare Debian server, which the tests of a module lead from nothing to nothing."""
+@pytest.fixture(scope="module", params=["debian", "fedora-standin"])
+def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """A bare server, which the tests of a module lead from nothing to nothing."""
     _needs("systemd-nspawn")
+    tree = {"debian": trees.debian, "fedora-standin": trees.fedora_standin}[request.param]()
     machine = Container(tmp_path_factory.mktemp("machine"))
-    machine.make(trees.debian())
+    machine.make(tree)
     try:
         machine.boot()
         yield machine

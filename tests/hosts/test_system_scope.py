@@ -1,9 +1,12 @@
 """A server in system scope, from a bare machine to a bare machine; the tests build on each other.
 
-The machine has systemd and is reached over SSH; packages come from the distribution, and supervisord is its own.
+The machine has systemd and is reached over SSH; packages and supervisord are its distribution's. It is a
+Debian, and the stand-in for Fedora.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pytest
 from testinfra.host import Host
@@ -18,6 +21,26 @@ HOME = "/home/jupyter"
 @pytest.fixture
 def machine(container: Container) -> Machine:
     return container
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where a family of distributions has supervisord: its unit, its interface, and its programs."""
+
+    unit: str
+    socket: str
+    program: str
+
+
+FAMILIES = {
+    "debian": Family("supervisor", "/run/supervisor.sock", "/etc/supervisor/conf.d/jupyter.conf"),
+    "fedora": Family("supervisord", "/run/supervisor/supervisor.sock", "/etc/supervisord.d/jupyter.ini"),
+}
+
+
+@pytest.fixture
+def family(machine: Machine) -> Family:
+    return FAMILIES[machine.ssh(". /etc/os-release && echo $ID")]
 
 
 @pytest.fixture
@@ -53,19 +76,19 @@ def test_one_command_makes_it_a_server(machine: Machine) -> None:
     assert set(machine.checks(user="deployer").values()) == {"ok", "skipped"}
 
 
-def test_what_it_has_then_is_seen_from_outside(machine: Machine, seen: Host) -> None:
+def test_what_it_has_then_is_seen_from_outside(machine: Machine, seen: Host, family: Family) -> None:
     assert seen.package("git").is_installed
     assert seen.package("supervisor").is_installed
     user = seen.user("jupyter")
     assert (user.home, user.shell, user.uid >= 1000) == (HOME, "/bin/bash", True)
     assert user.password in ("!", "*"), "nobody logs in with a password"
-    assert seen.service("supervisor").is_enabled
-    assert seen.service("supervisor").is_running
-    assert seen.file("/run/supervisor.sock").mode == 0o700
+    assert seen.service(family.unit).is_enabled
+    assert seen.service(family.unit).is_running
+    assert seen.file(family.socket).mode == 0o700
     token = seen.file(f"{HOME}/.config/jupyfleet/token")
     assert (token.user, token.mode, token.size) == ("jupyter", 0o600, 64)
     assert seen.file(f"{HOME}/.pixi/envs/default").is_symlink
-    assert seen.file("/etc/supervisor/conf.d/jupyter.conf").user == "root"
+    assert seen.file(family.program).user == "root"
     assert seen.file("/var/log/jupyfleet").user == "root"
     assert seen.socket(f"tcp://127.0.0.1:{machine.port}").is_listening
     assert not seen.socket(f"tcp://0.0.0.0:{machine.port}").is_listening
@@ -80,9 +103,9 @@ def test_everything_below_the_home_is_the_service_user_s(machine: Machine) -> No
     assert machine.ssh(f"find {HOME} -not -user jupyter") == ""
 
 
-def test_a_second_run_changes_nothing(machine: Machine) -> None:
+def test_a_second_run_changes_nothing(machine: Machine, family: Family) -> None:
     look = (
-        f"find {HOME}/.config {HOME}/.pixi /etc/supervisor /etc/profile.d -printf '%p %i %T@ %m %u\\n' | sort; "
+        f"find {HOME}/.config {HOME}/.pixi {family.program} /etc/profile.d -printf '%p %i %T@ %m %u\\n' | sort; "
         "stat -c '%i %Y' /etc/passwd"
     )
     pid, before = server(machine), machine.ssh(look)
@@ -134,7 +157,7 @@ def test_it_serves_again_after_the_power_was_cut(machine: Machine) -> None:
     assert set(machine.steps("up").values()) == {"unchanged"}
 
 
-def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, seen: Host) -> None:
+def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, seen: Host, family: Family) -> None:
     supervisord = machine.ssh("cat /run/supervisord.pid")
     assert machine.steps("down") == {
         "Service": "changed",
@@ -144,7 +167,7 @@ def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, s
     assert machine.ssh("cat /run/supervisord.pid") == supervisord, "other programs of it are not ours to end"
     assert "jupyter" not in machine.ssh("supervisorctl status || true")
     assert not seen.socket(f"tcp://127.0.0.1:{machine.port}").is_listening
-    for path in ("/etc/supervisor/conf.d/jupyter.conf", "/etc/profile.d/jupyfleet.sh", "/var/log/jupyfleet"):
+    for path in (family.program, "/etc/profile.d/jupyfleet.sh", "/var/log/jupyfleet"):
         assert not seen.file(path).exists
     assert not seen.file(f"{HOME}/releases").exists
     assert seen.file(f"{HOME}/workspace/note.txt").content_string == "kept\n"

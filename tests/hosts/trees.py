@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.hosts import fedora_standin as standin
 from tests.local_site import ROOT
 
 CACHE = ROOT / ".cache/machines"
@@ -61,14 +62,24 @@ def bootable_debian() -> Path:
     return _made("bootable", lambda target: _make_debian(target, PACKAGES + PACKAGES_TO_BOOT))
 
 
+def fedora_standin() -> Path:
+    """The directory of the stand-in for Fedora, see `fedora_standin`."""
+
+    def make(target: Path) -> None:
+        _make_debian(target, PACKAGES + standin.PACKAGES)
+        standin.make_of(target)
+
+    return _made("fedora-standin", make, Path(standin.__file__))
+
+
 def copy(tree: Path, target: Path) -> None:
     """A tree of a machine's own, with owners, modes and links."""
     subprocess.run(["cp", "--archive", "--reflink=auto", str(tree), str(target)], check=True, timeout=_SECONDS)
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
-    # The recipe is this file.
-    tree = CACHE / f"{name}-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
+def _made(name: str, make: Callable[[Path], None], *recipes: Path) -> Path:
+    recipe = b"".join(path.read_bytes() for path in (Path(__file__), *recipes))
+    tree = CACHE / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with _alone(CACHE / f"{name}.lock"):
         if not tree.is_dir():
