@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts bench-mcp lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts bench-mcp test-fleet-faults bench-fleet lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -57,11 +57,19 @@ test-fleet: $(VENV)/ready-for-tests ## Thirty hosts over SSH, each with a real J
 	@tests/machines/install-sshd
 	@$(RUN)/python -m pytest tests/fleet
 
+test-fleet-faults: $(VENV)/ready-for-tests ## Deploys over SSH killed at sixty points, and broken hosts; needs root.
+	@tests/machines/install-sshd
+	@$(RUN)/python -m pytest tests/fleet_faults
+
 test-environments: $(VENV)/ready-for-tests ## Releases: built, broken, interrupted, rolled back; minutes.
 	@$(RUN)/python -m pytest tests/environments
 
 bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp beside its strongest peer; minutes. BENCH=--help tells more.
 	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)
+
+bench-fleet: $(VENV)/ready-for-tests .venv-ansible/ready ## Measure a run with nothing to do beside Ansible and pyinfra. BENCH=--help tells more.
+	@tests/machines/install-sshd
+	@$(RUN)/python -m tests.benchmarks_fleet $(BENCH)
 
 lint: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## ruff and mypy.
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy
@@ -74,7 +82,7 @@ docs: $(VENV)/ready ## Make the pages that are made from the code.
 	@$(RUN)/python -m deploy.documentation
 
 clean: ## Remove what these commands made in the checkout.
-	rm -rf $(VENV) $(VENV_JUPYTER) .cache
+	rm -rf $(VENV) $(VENV_JUPYTER) .venv-ansible .cache
 
 # An environment is ready when its lock is installed; the lock names hashes, and the index is this machine's own.
 $(VENV)/ready: requirements/controller.txt requirements/uv.txt pyproject.toml requirements/install
@@ -83,6 +91,10 @@ $(VENV)/ready: requirements/controller.txt requirements/uv.txt pyproject.toml re
 
 $(VENV)/ready-for-tests: requirements/controller-test.txt $(VENV)/ready
 	@requirements/install $(VENV) $(PYTHON) controller-test
+	@touch $@
+
+.venv-ansible/ready: requirements/peer-ansible.txt $(VENV)/ready
+	@requirements/install .venv-ansible $(PYTHON) peer-ansible
 	@touch $@
 
 $(VENV_JUPYTER)/ready: requirements/jupyter-test.txt files/jupyter_mcp/pyproject.toml $(VENV)/ready

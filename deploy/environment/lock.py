@@ -24,6 +24,7 @@ LOCKS = {
     "controller-test": "controller",
     "jupyter-test": "core",
     "peer-mcp": "core",
+    "peer-ansible": None,
 }
 OLDEST_PYTHON = "3.11"
 

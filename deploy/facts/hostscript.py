@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from jupyfleet_host.common import FAILURE
 PACKAGE = "jupyfleet_host"
 
 #: Seconds that a host has to answer a question, its waiting for a server that is just starting included.
-ANSWER_SECONDS = 240
+ANSWER_SECONDS = int(os.environ.get("JUPYFLEET_ANSWER_SECONDS") or 240)
 #: Seconds that a change may take; the longest is the installation of an environment over a slow line.
 CHANGE_SECONDS = 3600
 #: What a connection may need beyond that before it is given up.

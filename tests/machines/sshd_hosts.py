@@ -33,6 +33,7 @@ _PATIENCE = 60
 #: How a host reaches the package index is this machine's business, and told to sessions as it was told to us.
 _PASSED_ON = ("PIP_", "SSL_CERT_", "UV_", "REQUESTS_CA_", "CURL_CA_")
 
+_UNSHARE = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork")
 _START = r"""
 set -eu
 hostname "$NAME"
@@ -88,14 +89,12 @@ def why_not() -> str | None:
     """Why this machine cannot make hosts, if it cannot."""
     if os.geteuid() != 0:
         return "only root may make namespaces and mounts"
-    for program in (str(SSHD), "unshare", "chroot", "ssh-keygen"):
+    for program in (str(SSHD), "unshare", "setpriv", "nsenter", "chroot", "ssh-keygen"):
         if shutil.which(program) is None:
             return f"there is no {program} (tests/machines/install-sshd installs it where it can)"
     if not IMAGES.is_mount():
         return f"{IMAGES} is no file system of its own"
-    probe = subprocess.run(
-        ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "true"], capture_output=True, text=True, check=False
-    )
+    probe = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, check=False)
     return f"namespaces are not to be had: {probe.stderr.strip()}" if probe.returncode else None
 
 
@@ -276,7 +275,8 @@ class Network:
         }
         with (self._directory / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", _START],
+                # With the tests go their hosts, however the tests end.
+                ["setpriv", "--pdeathsig", "KILL", *_UNSHARE, "--kill-child", "sh", "-c", _START],
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,148 @@
+"""A deploy that is killed at random points of every stage: the next run ends where an undisturbed one does.
+
+Each chain takes one host from a broken installation to a site that works, and kills every run on the way: the
+controller, the command on the host, or the connection. Only the last run is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.site import SITE, Site
+from tests.local_site import ROOT
+from tests.machines.sshd_hosts import SshdHost
+
+Copies = Callable[[int], Site]
+
+#: What runs on the host in each stage, and about how many seconds it takes there on a machine at rest.
+STAGES = {
+    "look.answer": 0.5,
+    "deploy_lock.hold": 0.2,
+    "environment.build": 6.0,
+    "tree.apply": 0.2,
+    "environment.activate": 0.2,
+    "service.ensure": 3.0,
+    "probe.main": 2.0,
+}
+SEEDS = range(3)
+#: How often a run was killed, by how and in which stage.
+_kills: list[tuple[str, str]] = []
+
+
+def kill_controller(running: subprocess.Popen[bytes], host: SshdHost, stage: str) -> None:
+    os.killpg(running.pid, signal.SIGKILL)
+
+
+def kill_command(running: subprocess.Popen[bytes], host: SshdHost, stage: str) -> None:
+    for pid in at_work(host, stage):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def cut_connection(running: subprocess.Popen[bytes], host: SshdHost, stage: str) -> None:
+    host.drop_connections()
+
+
+HOWS = {"controller": kill_controller, "command": kill_command, "connection": cut_connection}
+
+
+def at_work(host: SshdHost, stage: str) -> list[int]:
+    """The host's Pythons that are in a stage, in our numbers."""
+    found = []
+    for pid in host.processes():
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[:1] == [b"python3"] and f"jupyfleet:{stage}".encode() in words:
+                found.append(pid)
+    return found
+
+
+def killed(site: Site, stage: str, how: str, delay: float) -> bool:
+    """Run `up` and kill it some time into a stage; whether it came to that."""
+    [host] = site.hosts
+    running = subprocess.Popen(
+        site.command("up"),
+        cwd=ROOT,
+        env=site.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while not at_work(host, stage):
+            if running.poll() is not None:
+                return False
+            time.sleep(0.02)
+        # A point in time is what is wanted here: nothing is waited for.
+        time.sleep(delay)
+        HOWS[how](running, host, stage)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            if how == "controller":
+                os.killpg(running.pid, signal.SIGKILL)
+        running.wait(timeout=600)
+    _kills.append((how, stage))
+    return True
+
+
+def state(host: SshdHost) -> str:
+    """What is on a host, but for what a server writes while it runs, and secrets."""
+    left_out = r"\( -name __pycache__ -o -path './run' -o -path './log' -o -path './share/jupyter' \) -prune"
+    listing = rf"cd {SITE} && find . {left_out} -o -printf '%y %m %u %p %l\n' | sort"
+    hashes = f"cd {SITE}/.config/jupyfleet && find . -type f ! -name token | sort | xargs sha256sum"
+    return (host.shell(listing) + host.shell(hashes)).replace(host.address, "ADDRESS")
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, str]:
+    """How a host looks that was deployed in one go, once a test has deployed it."""
+    return {}
+
+
+def break_release(host: SshdHost) -> None:
+    host.shell(f"rm $(ls -d {SITE}/releases/*)/jupyfleet-release.json")
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_deploy_killed_in_every_stage_ends_where_an_undisturbed_one_does(
+    copies: Copies, undisturbed: dict[str, str], how: str, seed: int
+) -> None:
+    chance = random.Random(f"{how}{seed}")
+    site = copies(1)
+    [host] = site.hosts
+    break_release(host)
+    for stage, seconds in STAGES.items():
+        killed(site, stage, how, chance.uniform(0, seconds))
+    done = site.run("up")
+    assert done.returncode == 0, done.stdout
+    assert "nothing changed" in site.run("plan").stdout
+    if not undisturbed:
+        straight = copies(1)
+        break_release(straight.hosts[0])
+        assert straight.run("up").returncode == 0
+        undisturbed["state"] = state(straight.hosts[0])
+    # Configurations differ in the address alone, and in what is made from it.
+    assert _without_digests(state(host)) == _without_digests(undisturbed["state"])
+    assert ".jupyfleet-new" not in state(host)
+
+
+def _without_digests(text: str) -> list[str]:
+    """Paths, kinds, modes and owners; the digests of files that name the host's address differ."""
+    return [line for line in text.splitlines() if not line[:64].isalnum() or len(line.split()[0]) != 64]
+
+
+def test_that_was_often_enough_to_mean_something() -> None:
+    assert len(_kills) >= 50, _kills
+    assert {how for how, _ in _kills} == set(HOWS)
+    assert {stage for _, stage in _kills} == set(STAGES)
