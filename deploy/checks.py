@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from deploy.clients import reachable_address
 from deploy.paths import PROGRAM
 from deploy.settings import Settings
 
@@ -69,14 +69,6 @@ def probe_spec(settings: Settings) -> dict[str, Any]:
         "timeout": settings.start_timeout,
         "scope": "live",
     }
-
-
-def reachable_address(bind: str) -> str:
-    """Where a server that listens on `bind` is reached from its own host: a wildcard is no address to connect to."""
-    address = ipaddress.ip_address(bind)
-    if not address.is_unspecified:
-        return bind
-    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 def results_of(answer: dict[str, Any]) -> list[CheckResult]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from deploy.settings import Settings
+
+
+def reachable_address(bind: str) -> str:
+    """Where a server that listens on `bind` is reached from its own host: a wildcard is no address to connect to."""
+    address = ipaddress.ip_address(bind)
+    if not address.is_unspecified:
+        return bind
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def url_of(settings: Settings, address: str | None = None) -> str:
+    """Where the server is reached, with its base URL: from its own host, or at another `address` that leads there."""
+    found = address or reachable_address(settings.bind)
+    return f"{settings.scheme}://{f'[{found}]' if ':' in found else found}:{settings.port}{settings.base_url}"
 
 
 class Client(StrEnum):

@@ -92,6 +92,8 @@ def _type(field: FieldInfo) -> str:
         low = next((rule.ge for rule in field.metadata if isinstance(rule, Ge)), None)
         high = next((rule.le for rule in field.metadata if isinstance(rule, Le)), None)
         return f"integer, {low} to {high}" if high is not None else f"integer, {low} or more"
+    if annotation is bool:
+        return "`True` or `False`"
     if get_origin(annotation) is list:
         return "list of text"
     if choices and all(isinstance(choice, str) for choice in choices):

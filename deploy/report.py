@@ -15,8 +15,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from deploy import clients
-from deploy.checks import CheckResult, reachable_address
-from deploy.clients import Client, Server
+from deploy.checks import CheckResult
+from deploy.clients import Client, Server, url_of
 from deploy.inventory import SiteHost
 from deploy.results import HostResult, Step
 from deploy.settings import Settings
@@ -166,12 +166,6 @@ def print_way_in(console: Console, host: SiteHost) -> None:
     else:
         console.print("\nFor an MCP client:", highlight=False)
     console.print(mcp_configuration(settings), highlight=False, soft_wrap=True, markup=False)
-
-
-def url_of(settings: Settings, address: str | None = None) -> str:
-    """Where the server is reached, with its base URL: from its own host, or at another `address` that leads there."""
-    found = address or reachable_address(settings.bind)
-    return f"{settings.scheme}://{f'[{found}]' if ':' in found else found}:{settings.port}{settings.base_url}"
 
 
 def mcp_configuration(settings: Settings) -> str:

@@ -197,6 +197,11 @@ class Settings(BaseModel):
         600, ge=1, description="Seconds after which a notebook that nobody uses is saved and closed."
     )
 
+    mcp_publish: bool = Field(
+        False,
+        description="Whether OV_MCP_SERVERS tells agents in the server's terminals and kernels of its MCP server.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_that_follow(cls, values: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy import clients, report
+from deploy import clients
 from deploy.clients import Client, Server
 from deploy.commands import common
 from deploy.inventory import SiteHost
@@ -53,7 +53,7 @@ def mcp_config(
 def servers_of(hosts: list[SiteHost]) -> list[Server]:
     """The MCP servers of hosts, as a client on another machine reaches them."""
     return [
-        Server(name, f"{report.url_of(host.settings, host.address)}mcp", clients.variable_of(name) if auth else None)
+        Server(name, f"{clients.url_of(host.settings, host.address)}mcp", clients.variable_of(name) if auth else None)
         for name, host, auth in (
             (name, host, host.settings.auth == "token")
             for name, host in zip(clients.server_names([host.name for host in hosts]), hosts, strict=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploy import clients
 from deploy.checks import probe_spec
+from deploy.clients import Client
 from deploy.components.base import Component
 from deploy.components.supervision import OwnSupervisor, SystemSupervisor, digest
 from deploy.environment.releases import release_of
@@ -48,7 +50,9 @@ class Service(Component):
         self._supervisor.configure(tree, self._program_file(self._marks))
 
     def _program_file(self, marks: dict[str, str]) -> bytes:
-        return self.render("jupyter.ini.j2", program=PROGRAM, marks=marks)
+        server = clients.Server("jupyfleet", f"{clients.url_of(self.settings)}mcp", None)
+        published = clients.configuration(Client.OV_MCP_SERVERS, [server]) if self.settings.mcp_publish else None
+        return self.render("jupyter.ini.j2", program=PROGRAM, marks=marks, ov_mcp_servers=published)
 
     def activate(self) -> None:
         service.running(name="Service", spec=self._spec(), proof=self.proof(), as_user=self.settings.as_root)

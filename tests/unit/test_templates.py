@@ -219,6 +219,7 @@ def test_the_server_is_restarted_by_what_changes_it_and_by_nothing_else() -> Non
         {"jupyter_profile": "full"},
         {"jupyter_extra_packages": ["altair"]},
         {"jupyter_mcp_room_idle_timeout": 7},
+        {"jupyter_mcp_publish": True},
     ]
     assert len({program(), *(program(**change) for change in changes)}) == len(changes) + 1
 
@@ -263,9 +264,8 @@ def short() -> Iterator[Path]:
 @pytest.mark.parametrize("auth", ["token", "none"])
 def test_supervisord_reads_what_was_meant(supervisor_python: str, short: Path, name: str, auth: str) -> None:
     home, workspace = short / name, short / f"Notebooks of {name}"
-    settings = read_settings(
-        "lab1", {"jupyter_home": str(home), "jupyter_workspace": str(workspace), "jupyter_auth": auth}
-    )
+    data = {"jupyter_home": str(home), "jupyter_workspace": str(workspace), "jupyter_auth": auth}
+    settings = read_settings("lab1", data | {"jupyter_mcp_publish": True})
     host_tree.apply({"entries": tree_of(settings).described(content=True)})
     conf = settings.paths.supervisor / "supervisord.conf"
     environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -287,6 +287,8 @@ def test_supervisord_reads_what_was_meant(supervisor_python: str, short: Path, n
     assert variables["PATH"] == f"{home}/.pixi/envs/default/bin:/usr/bin:/bin"
     assert variables["JUPYTER_CONFIG_DIR"] == f"{home}/.config/jupyfleet/jupyter"
     assert variables["MCP_ROOM_IDLE_TIMEOUT_SEC"] == "600"
+    server = {"name": "jupyfleet", "url": "http://127.0.0.1:8888/mcp", "transport": "streamable-http"}
+    assert json.loads(variables["OV_MCP_SERVERS"]) == [server]
     assert variables.get("JUPYTER_TOKEN_FILE") == (f"{home}/.config/jupyfleet/token" if auth == "token" else None)
 
 
