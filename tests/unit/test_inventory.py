@@ -97,6 +97,7 @@ def inventory(tmp_path: Path) -> Path:
     return tmp_path / "lab.py"
 
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "inventories/lab.py"
 LAB = """
 red = [("r1", {"jupyter_home": "/r1"}), ("r2", {"jupyter_home": "/r2"})]
 blue = [("b1.example.invalid", {"jupyter_home": "/b1", "jupyter_port": 9001})]
@@ -231,3 +232,12 @@ def test_an_override_is_json_where_it_can_be_and_text_otherwise(text: str, key: 
 def test_an_override_without_a_key_or_a_value_is_told_how_to_write_it(text: str) -> None:
     with pytest.raises(InventoryError, match=r"write KEY=VALUE, as in --data jupyter_profile=full"):
         parse_override(text)
+
+
+def test_the_lab_is_a_worked_example() -> None:
+    hosts = {host.name: host for host in load(EXAMPLE)}
+    assert set(hosts) == {"lab1.example.org", "lab2.example.org", "big1.example.org"}
+    assert {host.settings.scope for host in hosts.values()} == {"system"}
+    assert hosts["big1.example.org"].settings.profile == "full"
+    assert hosts["lab1.example.org"].settings.extra_packages == ["altair>=5"]
+    assert names(load(EXAMPLE, limit=["big"])) == ["big1.example.org"]
