@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jupyfleet_host import distribution, probe_user
-from jupyfleet_host.common import HostError, Result, Spec
+from jupyfleet_host import probe_user
+from jupyfleet_host.common import Result, Spec
 from jupyfleet_host.probe_access import check_auth
-from jupyfleet_host.probe_common import CheckError, Probe, describe
+from jupyfleet_host.probe_common import CheckError, Probe, describe, probe_of
 from jupyfleet_host.probe_environment import check_binary, check_spacy
 from jupyfleet_host.probe_http import check_api, check_port
 from jupyfleet_host.probe_mcp import check_call, check_ping, check_tools
@@ -53,13 +53,8 @@ GUARD_SECONDS = 60.0
 
 
 def main(spec: Spec) -> Result:
-    """Prove the host: every check, in the table's order. Without a `supervisor_socket` it is the distribution's."""
-    if spec.get("supervisor_socket", "") is None:
-        spec = spec | {"supervisor_socket": distribution.of_this_host().socket}
-    try:
-        probe = Probe(**spec)
-    except TypeError as error:
-        raise HostError(f"the probe's spec does not fit: {error}") from error
+    """Prove the host: every check, in the table's order."""
+    probe = probe_of(spec)
     barred: dict[str, str] = {}
     beside = {name: _Running(name, probe, barred) for name in _LOCAL}
     found = {name: _Running(name, probe, barred).result() for name in _NAMES if name not in _LOCAL}

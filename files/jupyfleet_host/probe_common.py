@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from jupyfleet_host import distribution
+from jupyfleet_host.common import HostError, Spec
+
 POLL_SECONDS = 0.2
 
 
@@ -67,6 +70,20 @@ class Probe:
     def address(self) -> str:
         """Host and port for a person."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def probe_of(spec: Spec) -> Probe:
+    """The spec as a probe; without a `supervisor_socket` it is the distribution's.
+
+    Raises:
+        HostError: the spec does not fit, or the distribution is none that is known.
+    """
+    if spec.get("supervisor_socket", "") is None:
+        spec = spec | {"supervisor_socket": distribution.of_this_host().socket}
+    try:
+        return Probe(**spec)
+    except TypeError as error:
+        raise HostError(f"the probe's spec does not fit: {error}") from error
 
 
 def first_line(text: str) -> str:

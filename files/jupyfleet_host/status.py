@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyfleet_host import probe_web
 from jupyfleet_host.common import Result, Spec
-from jupyfleet_host.probe_common import CheckError, Probe, parse_json
+from jupyfleet_host.probe_common import CheckError, Probe, parse_json, probe_of
 from jupyfleet_host.probe_mcp_client import Mcp
 from jupyfleet_host.probe_service import process_info
 from jupyfleet_host.probe_token import read_token
@@ -26,7 +26,7 @@ def main(spec: Spec) -> Result:
     `versions` (by package), `kernels`, `users` (who have a notebook open, each once), `notebooks` (that are open),
     `disk` (bytes: `total`, `free`, of the file system of the home), `load` (the average of the last minute).
     """
-    probe = Probe(**spec)
+    probe = probe_of(spec)
     found: dict[str, Any] = {"service": None, "uptime": None, "kernels": None, "users": None, "notebooks": None}
     problems = []
     try:

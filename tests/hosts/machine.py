@@ -140,7 +140,7 @@ class Machine(ABC):
     ) -> subprocess.CompletedProcess[str]:
         """``jupyfleet COMMAND`` for this machine."""
         return subprocess.run(
-            [str(PROGRAM), command, str(self.inventory(user=user, **settings)), *options],
+            [str(PROGRAM), *command.split(), str(self.inventory(user=user, **settings)), *options],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,

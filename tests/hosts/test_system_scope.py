@@ -6,6 +6,7 @@ Debian, and the stand-in for Fedora.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -111,6 +112,20 @@ def test_a_second_run_changes_nothing(machine: Machine, family: Family) -> None:
     pid, before = server(machine), machine.ssh(look)
     assert set(machine.steps("up").values()) == {"unchanged"}
     assert (server(machine), machine.ssh(look)) == (pid, before)
+
+
+def test_its_status_logs_and_token_are_at_hand(machine: Machine) -> None:
+    """For a login user with sudo, though all three are closed to that user."""
+    done = machine.jupyfleet("status", "--json", user="deployer")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [host] = json.loads(done.stdout)["hosts"]
+    assert host["answer"]["service"] == "RUNNING"
+    assert host["answer"]["problem"] is None
+    logs = machine.jupyfleet("logs", user="deployer")
+    assert "Jupyter Server" in logs.stdout, logs.stdout + logs.stderr
+    token = machine.ssh(f"cat {HOME}/.config/jupyfleet/token")
+    assert token not in logs.stdout + done.stdout
+    assert token in machine.jupyfleet("token show", user="deployer").stdout
 
 
 def test_a_changed_setting_restarts_the_server_alone(machine: Machine) -> None:
