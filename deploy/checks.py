@@ -63,7 +63,7 @@ def probe_spec(settings: Settings) -> dict[str, Any]:
         "base_url": settings.base_url,
         "token_file": str(settings.paths.token) if settings.auth == "token" else None,
         "profile": settings.profile,
-        "spacy_model": "en_core_web_sm" if settings.spacy_model else None,
+        "spacy_model": "en_core_web_sm" if settings.has_spacy_model else None,
         "tools": list(TOOLS),
         "forbidden_tools": list(FORBIDDEN_TOOLS),
         "timeout": settings.start_timeout,

@@ -94,6 +94,8 @@ def _type(field: FieldInfo) -> str:
         return f"integer, {low} to {high}" if high is not None else f"integer, {low} or more"
     if annotation is bool:
         return "`True` or `False`"
+    if dict in (get_origin(annotation), *(get_origin(choice) for choice in choices)):
+        return "mapping or `None`"
     if get_origin(annotation) is list:
         return "list of text"
     if choices and all(isinstance(choice, str) for choice in choices):
@@ -102,6 +104,8 @@ def _type(field: FieldInfo) -> str:
 
 
 def _default(name: str, field: FieldInfo) -> str:
+    if name == "provider":
+        return "`'pixi'` in scope 'system', else `'uv'`"
     if name == "workspace":
         return "`workspace` in the home"
     if field.default_factory is not None:

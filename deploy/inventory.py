@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -74,6 +75,8 @@ def load_site(
     data = {host.name: host.data.dict() for host in found}
     if not data:
         raise InventoryError(f"{inventory} has no hosts: it needs a list, such as lab = ['server.example']")
+    for values in data.values():
+        values.setdefault("jupyter_locks", str(locks_beside(inventory)))
     settings = read_all_settings(data)
     groups = {host.name: {"all", *host.groups} for host in found}
     patterns = list(limit)
@@ -81,6 +84,16 @@ def load_site(
     if not names:
         raise InventoryError(f"--limit {' '.join(patterns)} matches no host; there are {', '.join(data)}")
     return [SiteHost(name, data[name], settings[name]) for name in names]
+
+
+def locks_beside(inventory: Path) -> Path:
+    """Where the locks of a site are, unless it says otherwise: ``lab.locks`` beside ``lab.py``."""
+    return inventory.resolve().with_suffix(".locks")
+
+
+def inventory_of_stock_pyinfra() -> Path | None:
+    """The inventory file that pyinfra itself was started with: the first of its arguments that is a file."""
+    return next((Path(argument) for argument in sys.argv[1:] if Path(argument).is_file()), None)
 
 
 def _matches(name: str, groups: set[str], pattern: str) -> bool:

@@ -97,6 +97,16 @@ class HostPaths:
         return self.home / "tools"
 
     @property
+    def pixi(self) -> PurePosixPath:
+        """pixi itself, where its own installer would put it below a home."""
+        return self.home / ".pixi"
+
+    @property
+    def cache(self) -> PurePosixPath:
+        """Packages that pixi has fetched: on the same disk as the releases, which share them by hard links."""
+        return self.home / "cache"
+
+    @property
     def lock(self) -> PurePosixPath:
         """Held while a deploy changes this home; that it is there tells that the home is jupyfleet's."""
         return self.home / ".jupyfleet.lock"
@@ -116,6 +126,8 @@ class HostPaths:
             self.runtime,
             *([] if self.owner else [self.logs]),
             self.tools,
+            self.pixi / "bin",
+            self.cache,
             self.lock,
             *([] if self.owner else [self.deploy_lock]),
         ]

@@ -109,7 +109,57 @@ def _executable(value: str) -> str:
     return value
 
 
+def _python(value: str) -> str:
+    if value.startswith("uv:"):
+        if not re.fullmatch(r"uv:3\.1[1-9](\.[0-9]+)?", value):
+            raise ValueError("must name a Python from 3.11 on, as in uv:3.13")
+        return value
+    return _program(value)
+
+
+def _conda_requirement(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9._-]*\s*([<>=!~][0-9A-Za-z.*+!_,|<>=~ -]*)?", value):
+        raise ValueError("is no package of a channel; write it as in 'r-base>=4'")
+    return value
+
+
+def _index(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s@\"\\]+", value):
+        raise ValueError("must be an http(s) URL without a password; what is secret belongs into the host's ~/.netrc")
+    return value
+
+
+def _channel(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+|(https?|file)://[^\s@\"\\]+", value):
+        raise ValueError("must be a channel's name, or an http(s) or file URL without a password")
+    return value
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)+", value):
+        raise ValueError("must be a version, such as 0.75.0")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("must be 64 hexadecimal digits")
+    return value
+
+
+def _pixi_url(value: str) -> str:
+    if not re.fullmatch(r"(https?://[^\s@]+|file:///[^\s]+|/.+)", value):
+        raise ValueError("must be an http(s) URL without a password, a file: URL on the host, or an absolute path")
+    try:
+        value.format(version="", arch="")
+    except (LookupError, ValueError) as error:
+        raise ValueError("may have {version} and {arch} in braces, and nothing else") from error
+    return value
+
+
 def _spacy_model(value: str) -> str:
+    if value == "none":
+        return value
     location, _, digest = value.partition("#sha256=")
     name = location.rsplit("/", 1)[-1]
     if not re.fullmatch(r"en_core_web_sm-[0-9][A-Za-z0-9._]*-py3-none-any\.whl", name):
@@ -172,22 +222,50 @@ class Settings(BaseModel):
     workspace_tag: Annotated[str, AfterValidator(_tag)] = Field(
         "workspace", description="The tag of the share, with jupyter_workspace_mount 'virtiofs'."
     )
-    provider: Literal["uv"] = Field("uv", description="What installs the environment.")
+    provider: Literal["uv", "pixi"] = Field(
+        "uv", description="What installs the environment: 'uv' from PyPI, 'pixi' from conda-forge."
+    )
     profile: Literal["core", "full"] = Field(
         "core", description="'core': JupyterLab, collaboration and MCP; 'full': core, data science and NLP."
     )
     extra_packages: list[Annotated[str, AfterValidator(_requirement)]] = Field(
         default_factory=list, description="Further packages for the environment, as requirements."
     )
+    extra_conda_packages: list[Annotated[str, AfterValidator(_conda_requirement)]] = Field(
+        default_factory=list, description="With provider 'pixi': further packages of the channel, as in 'r-base>=4'."
+    )
     spacy_model: Annotated[str, AfterValidator(_spacy_model)] | None = Field(
         None,
-        description="Where profile full gets en_core_web_sm: URL with #sha256=…, or a wheel's path; None: without.",
+        description="Where profile full gets en_core_web_sm: None: with 'pixi' from the channel, with 'uv' not at all; "
+        "'none': not at all; with 'uv' a URL with #sha256=…, or a wheel's path.",
     )
-    python: Annotated[str, AfterValidator(_program)] = Field(
-        "python3", description="The host's Python (3.11 or newer) that environments are made from."
+    python: Annotated[str, AfterValidator(_python)] = Field(
+        "python3",
+        description="With 'uv': the host's Python (3.11 or newer) that environments are made from; 'uv:3.13' and the "
+        "like: one that uv fetches.",
     )
     uv: Annotated[str, AfterValidator(_executable)] | None = Field(
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
+    )
+    pypi_index: Annotated[str, AfterValidator(_index)] | None = Field(
+        None, description="URL of the package index (PEP 503), such as a mirror; None: what the host's pip or uv has."
+    )
+    conda_channel: Annotated[str, AfterValidator(_channel)] = Field(
+        "conda-forge", description="With 'pixi': the channel, by its name or the URL of a mirror."
+    )
+    pixi_version: Annotated[str, AfterValidator(_version)] = Field("0.75.0", description="Which pixi installs.")
+    pixi_digests: dict[str, list[Annotated[str, AfterValidator(_sha256)]]] | None = Field(
+        None,
+        description="By architecture the sha256 of pixi's archive and of the executable in it; None: those that "
+        "jupyfleet has pinned for its default version.",
+    )
+    pixi_url: Annotated[str, AfterValidator(_pixi_url)] = Field(
+        "https://github.com/prefix-dev/pixi/releases/download/v{version}/pixi-{arch}-unknown-linux-musl.tar.gz",
+        description="Where pixi's archive is, with {version} and {arch}: http(s), file: on the host, or a path on the "
+        "machine that deploys.",
+    )
+    locks: str | None = Field(
+        None, description="Directory of the site's locks on the machine that deploys; None: beside the inventory."
     )
     keep_releases: int = Field(3, ge=1, le=100, description="How many environments to keep, the active one among them.")
     start_timeout: int = Field(
@@ -212,6 +290,7 @@ class Settings(BaseModel):
         if values.get("scope") == "system":
             user = values.setdefault("user", "jupyter")
             values.setdefault("home", f"/home/{user}")
+            values.setdefault("provider", "pixi")
             values.setdefault("bind", "127.0.0.1" if values.get("auth") == "none" else "0.0.0.0")  # noqa: S104
         if isinstance(values.get("home"), str):
             values.setdefault("workspace", str(PurePosixPath(values["home"]) / "workspace"))
@@ -236,8 +315,17 @@ class Settings(BaseModel):
             if (getattr(self, name) is None) is (self.tls == "files"):
                 verb = "is needed with" if self.tls == "files" else "is only for"
                 refuse(name, f"{verb} jupyter_tls 'files'")
-        if self.spacy_model and self.profile != "full":
+        if self.spacy_model_wheel and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
+        if self.provider == "pixi":
+            if self.spacy_model_wheel:
+                refuse("spacy_model", "is for jupyter_provider 'uv'; with 'pixi' leave it out, or use 'none'")
+            if self.pixi_digests is None and self.pixi_version != type(self).model_fields["pixi_version"].default:
+                refuse("pixi_version", "has no digests that jupyfleet knows; set jupyter_pixi_digests as well")
+            if any(len(pair) != 2 for pair in (self.pixi_digests or {}).values()):
+                refuse("pixi_digests", "must have two of them per architecture: of the archive, of the executable")
+        elif self.extra_conda_packages:
+            refuse("extra_conda_packages", "are for jupyter_provider 'pixi'")
         socket = str(self.paths.supervisor_socket)
         if self.scope == "user" and len(socket.encode()) > _SOCKET_PATH_BYTES:
             refuse(
@@ -272,6 +360,18 @@ class Settings(BaseModel):
     @property
     def scheme(self) -> str:
         return "http" if self.tls == "none" else "https"
+
+    @property
+    def spacy_model_wheel(self) -> str | None:
+        """Where the model's wheel is, when it comes from one."""
+        return None if self.spacy_model == "none" else self.spacy_model
+
+    @property
+    def has_spacy_model(self) -> bool:
+        """Whether the environment has spaCy's model."""
+        if self.profile != "full" or self.spacy_model == "none":
+            return False
+        return self.provider == "pixi" or self.spacy_model is not None
 
     @property
     def as_root(self) -> str | None:

@@ -11,7 +11,9 @@ from pyinfra.api import deploy
 from deploy.components import ORDER, Component
 from deploy.components.service import Service
 from deploy.environment.releases import release_of
+from deploy.environment.solving import check_lock, ensure_lock
 from deploy.facts.machine import Machine, machine_of_current_host
+from deploy.inventory import inventory_of_stock_pyinfra, locks_beside
 from deploy.operations import access_token, checks, environment, preflight, removal
 from deploy.operations import tree as tree_operations
 from deploy.settings import Settings, read_all_settings
@@ -20,17 +22,24 @@ from deploy.tree import Tree
 
 def settings_of_current_host() -> Settings:
     """The settings of the current host, once those of all hosts of the inventory have been found good."""
-    return read_all_settings({other.name: other.data.dict() for other in inventory})[host.name]
+    settings = read_all_settings({other.name: other.data.dict() for other in inventory})[host.name]
+    if settings.locks is None and (file := inventory_of_stock_pyinfra()):
+        settings = settings.model_copy(update={"locks": str(locks_beside(file))})
+    return settings
 
 
 @deploy("jupyfleet")
-def up() -> None:
-    """Bring the host into the wanted state: all installs, then all files at once, then what makes them take effect."""
+def up(planning: bool = False) -> None:
+    """Bring the host into the wanted state: all installs, then all files at once, then what makes them take effect.
+
+    When `planning`, what is only known once packages have been solved is left open.
+    """
     settings = settings_of_current_host()
     machine = machine_of_current_host(settings)
     if machine.problems:
         preflight.passed(name="Preflight", machine=machine)
         return
+    check_lock(settings) if planning else ensure_lock(settings)
     components: list[Component] = [component(settings, machine) for component in ORDER]
     for component in components:
         component.install()
@@ -61,9 +70,15 @@ def rollback(to: str | None = None) -> None:
         # Of supervisord whatever runs will do: a rollback changes the release and nothing else.
         proof=proof | {"service": proof["service"] | {"identifier": None}},
         to=to,
-        wanted=release_of(settings).identifier,
+        wanted=_wanted(settings),
         as_user=settings.as_root,
     )
+
+
+def _wanted(settings: Settings) -> str | None:
+    """The release that the next up goes to, where that can be told."""
+    release = release_of(settings)
+    return release.identifier if release.is_solved else None
 
 
 @deploy("jupyfleet verify")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from deploy import site
 from deploy.commands import common
 from deploy.runner import Work
@@ -19,4 +21,5 @@ def plan(
     Example: `jupyfleet plan inventories/local.py --data jupyter_profile=full`
     """
     hosts = common.load(inventory, limit, data, verbose)
-    common.leave(common.run("plan", hosts, site.up, work=Work.PLAN, verify=False, as_json=json, inventory=inventory))
+    deploy = functools.partial(site.up, planning=True)
+    common.leave(common.run("plan", hosts, deploy, work=Work.PLAN, verify=False, as_json=json, inventory=inventory))

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jinja2
-
 from deploy.facts.machine import Machine
-from deploy.paths import TEMPLATES
+from deploy.rendering import render
 from deploy.settings import Settings
 from deploy.tree import Tree
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(TEMPLATES),
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    autoescape=False,  # noqa: S701 - no page is rendered; values in Python and JSON files go through `python` and `tojson`.
-)
-_TEMPLATES.filters["python"] = repr
 
 
 class Component:
@@ -43,6 +32,4 @@ class Component:
 
     def render(self, template: str, **values: Any) -> bytes:
         """A file of `templates/`, from the settings, the paths and `values`."""
-        return (
-            _TEMPLATES.get_template(template).render(settings=self.settings, paths=self.paths, **values).encode("utf-8")
-        )
+        return render(template, settings=self.settings, paths=self.paths, **values).encode("utf-8")

@@ -27,6 +27,9 @@ def machine_of_current_host(settings: Settings) -> Machine:
     """Ask the current host, in one command."""
     names = {"home", "workspace", "bind", "port", "python", "scope", "user", "workspace_mount"}
     spec = settings.model_dump(include=names) | {"lock_file": str(settings.paths.lock)}
+    # A Python that uv fetches is not there yet; what asks for it is the host's own.
+    if settings.python.startswith("uv:"):
+        spec["python"] = "python3"
     try:
         report = ask("preflight", "check", spec, as_user=settings.as_root)
     except HostScriptError as error:

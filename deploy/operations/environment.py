@@ -22,6 +22,8 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
     if state["stamped"][path]:
         host.noop(f"{path} is complete")
         return
+    # Only a plan comes here without a lock: a deploy has seen to it first.
+    unsolved = [] if release.is_solved else ["find versions that go together, and keep them beside the inventory"]
     yield tell(
         "environment",
         "build",
@@ -32,7 +34,7 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
             "path": path,
             "link": str(link) if link else None,
         },
-        plan=[f"install {plural(release.count, 'package', 'packages')} into {path}"],
+        plan=[*unsolved, f"install {plural(release.count, 'package', 'packages')} into {path}"],
         as_user=paths.owner,
     )
 

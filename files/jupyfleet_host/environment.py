@@ -10,12 +10,13 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
-from jupyfleet_host import environment_uv
-from jupyfleet_host.common import Result, Spec, plural, progress, run
+from jupyfleet_host import environment_pixi, environment_uv
+from jupyfleet_host.common import HostError, Result, Spec, plural, progress, run
 from jupyfleet_host.releases import STAMP, exclusive, is_complete, stamp
 
-PROVIDERS = {"uv": environment_uv}
+PROVIDERS: dict[str, Any] = {"pixi": environment_pixi, "uv": environment_uv}
 
 
 def build(spec: Spec) -> Result:
@@ -25,7 +26,7 @@ def build(spec: Spec) -> Result:
 
     - `lock_file`: a build holds it, so that two never work on one home;
     - `path`: the release's directory; `link`: the symlink to the active one, or none;
-    - `provider`, and what its `install` wants besides;
+    - `provider`, and what its `install` wants besides; `megabytes`, what it takes on the disk;
     - `trials`: commands, relative to the environment's ``bin``, that must succeed.
     """
     started = time.monotonic()
@@ -47,6 +48,7 @@ def _build(spec: Spec, path: Path, prefix: Path, lock: int) -> None:
     if path.exists() and not in_use:
         progress("clearing a half-finished installation")
         shutil.rmtree(path)
+    _require_space(path.parent, spec["megabytes"])
     path.mkdir(parents=True, exist_ok=True)
     PROVIDERS[spec["provider"]].install(spec, path, lock, again=in_use)
     for trial in spec["trials"]:
@@ -60,6 +62,19 @@ def _build(spec: Spec, path: Path, prefix: Path, lock: int) -> None:
             why=f"run {trial[0]}",
         )
     stamp(path, prefix)
+
+
+def _require_space(directory: Path, megabytes: int) -> None:
+    """Refuse before anything is fetched when there is no room for it; beside another release most of it is there."""
+    nearest = next(path for path in (directory, *directory.parents) if path.is_dir())
+    others = [path for path in directory.iterdir() if (path / STAMP).exists()] if nearest == directory else []
+    needed = megabytes // 4 if others else megabytes
+    free = shutil.disk_usage(nearest).free // 1_000_000
+    if free < needed:
+        raise HostError(
+            f"the environment needs about {needed} MB below {nearest}, and {free} MB are free. Make room, or set "
+            "jupyter_home to a larger disk. Nothing was fetched."
+        )
 
 
 def _is_in_use(spec: Spec, path: Path, prefix: Path) -> bool:

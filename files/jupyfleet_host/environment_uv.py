@@ -24,12 +24,13 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
 
     The spec has
 
-    - `python`: the program it is made from; `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
+    - `python`: the program it is made from, or ``uv:VERSION``; `index`: the only package index to use, or none;
+    - `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
     - `locks`: texts of requirements with hashes; `extra`: requirements to resolve beside them;
     - `wheels`: ``[{"name", "sha256", "content" | "url"}]``, installed last and without dependencies.
     """
-    uv = _Uv(_uv_program(spec), path, lock)
-    uv.make(spec["python"])
+    uv = _Uv(_uv_program(spec), path, lock, spec["index"])
+    uv.make(spec["python"], spec["tools"])
     with tempfile.TemporaryDirectory(prefix="jupyfleet-") as scratch:
         locks = _write_locks(spec, Path(scratch), uv)
         progress(f"installing {sum(lock.read_text().count('==') for lock in locks)} packages")
@@ -45,17 +46,21 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
 class _Uv:
     """uv, bound to one environment, to what this machine's pip is configured with, and to the lock of the home."""
 
-    def __init__(self, program: str, path: Path, lock: int) -> None:
+    def __init__(self, program: str, path: Path, lock: int, index: str | None) -> None:
         self._program = program
         self._path = path
         self._lock = lock
-        self._environ = _uv_environment()
+        self._environ = _uv_environment(index)
 
-    def make(self, python: str) -> None:
+    def make(self, python: str, tools: str) -> None:
+        kind = "--no-python-downloads"
+        if python.startswith("uv:"):
+            python, kind = python.removeprefix("uv:"), "--managed-python"
+            self._environ |= {"UV_PYTHON_INSTALL_DIR": f"{tools}/python", "UV_PYTHON_DOWNLOADS": "automatic"}
         self._run(
             "venv",
             "--allow-existing",
-            "--no-python-downloads",
+            kind,
             "--python",
             python,
             self._path,
@@ -126,7 +131,7 @@ def _uv_program(spec: Spec) -> str:
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     hint = "make an environment with pip (on Debian and Ubuntu: apt install python3-venv)"
-    run([spec["python"], "-m", "venv", path], why=hint)
+    run([_python_of_host(spec), "-m", "venv", path], why=hint)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
         lock.write(spec["uv_lock"])
         lock.flush()
@@ -145,8 +150,17 @@ def _uv_program(spec: Spec) -> str:
     return str(uv)
 
 
-def _uv_environment() -> dict[str, str]:
+def _python_of_host(spec: Spec) -> str:
+    return "python3" if spec["python"].startswith("uv:") else str(spec["python"])
+
+
+def _uv_environment(index: str | None) -> dict[str, str]:
     """The environment of a person, less what would turn uv to another project or Python."""
     environ = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environ |= environment_for_uv(environ, Path.home())
+    if index:
+        # The site's own index is the only one: what else this machine is configured with would mix in.
+        for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"):
+            environ.pop(name, None)
+        environ["UV_DEFAULT_INDEX"] = index
     return environ | {"UV_NO_PROGRESS": "1", "UV_PROJECT_ENVIRONMENT": ""}

@@ -129,6 +129,8 @@ class Machine(ABC):
             "ssh_known_hosts_file": str(self.known_hosts),
             "ssh_strict_host_key_checking": "yes",
             "jupyter_scope": "system",
+            # The real pixi cannot be had where the tests run; its stand-in has tests of its own.
+            "jupyter_provider": "uv",
         }
         data |= self.settings() | settings
         path = self.directory / "inventory.py"

@@ -73,6 +73,8 @@ def spec(home: Path, wheels: dict[str, tuple[Path, str]]) -> Spec:
         "python": sys.executable,
         "uv": str(UV),
         "uv_lock": "",
+        "index": None,
+        "megabytes": 1,
         "locks": [f"supervisor==1.0 --hash=sha256:{wheels['supervisor'][1]}\n"],
         "extra": [],
         "wheels": [],

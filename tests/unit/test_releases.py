@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from deploy.environment.extension import Extension
 from deploy.environment.profiles import PROFILES
-from deploy.environment.releases import Release, Wheel, release_of, supervisor_of
+from deploy.environment.releases import release_of, supervisor_of
+from deploy.environment.uv import UvRelease as Release
+from deploy.environment.wheel import Wheel
 from deploy.paths import FILES, REQUIREMENTS
 from deploy.settings import read_settings
 

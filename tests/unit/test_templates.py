@@ -74,8 +74,11 @@ def file_of(settings: Settings, name: str) -> str:
 def test_every_template_is_rendered_onto_a_host_under_its_name() -> None:
     trees = [tree_of(read_settings("lab1", ODD[name])) for name in ("plain", "system")]
     names = {entry.path.name for tree in trees for entry in tree}
-    # A share is mounted before anything is laid down, so its unit is in no tree.
-    assert {template.name.removesuffix(".j2") for template in TEMPLATES.iterdir()} <= names | {"workspace.mount"}
+    # A share is mounted before anything is laid down, so its unit is in no tree; pixi.toml is a release's.
+    assert {template.name.removesuffix(".j2") for template in TEMPLATES.iterdir()} <= names | {
+        "workspace.mount",
+        "pixi.toml",
+    }
 
 
 def test_nothing_of_a_template_is_left_and_nothing_is_empty(settings: Settings) -> None:
