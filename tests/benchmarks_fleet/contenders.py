@@ -49,7 +49,7 @@ def contenders(site: Site, directory: Path) -> list[Contender]:
     return [
         Contender("floor: one connection, one command", [sys.executable, *_floor(site, directory)], {}),
         Contender("jupyfleet up, with every check", site.command("up", "--parallel", "500", "--json"), {}),
-        Contender("jupyfleet plan, as much as the others look at", site.command("plan", "--parallel", "500"), {}),
+        Contender("jupyfleet plan, as much as the others look at", site.command("plan"), {}),
         Contender(
             "plain pyinfra operations",
             [str(PYINFRA), "--yes", str(site.inventory), str(_pyinfra(site, directory, contents))],

@@ -29,7 +29,7 @@ STAGES = {
     "deploy_lock.hold": 0.2,
     "environment.build": 6.0,
     "tree.apply": 0.2,
-    "environment.activate": 0.2,
+    "releases.activate": 0.2,
     "service.ensure": 3.0,
     "probe.main": 2.0,
 }
