@@ -39,7 +39,8 @@ _kills: list[tuple[str, str]] = []
 
 
 def kill_controller(running: subprocess.Popen[bytes], host: SshdHost, stage: str) -> None:
-    os.killpg(running.pid, signal.SIGKILL)
+    """By Ctrl-C and for good, in turn."""
+    os.killpg(running.pid, signal.SIGINT if len(_kills) % 2 else signal.SIGKILL)
 
 
 def kill_command(running: subprocess.Popen[bytes], host: SshdHost, stage: str) -> None:
@@ -86,11 +87,11 @@ def killed(site: Site, stage: str, how: str, delay: float) -> bool:
         # A point in time is what is wanted here: nothing is waited for.
         time.sleep(delay)
         HOWS[how](running, host, stage)
+        running.wait(timeout=600)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            if how == "controller":
-                os.killpg(running.pid, signal.SIGKILL)
-        running.wait(timeout=600)
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait(timeout=60)
     _kills.append((how, stage))
     return True
 
