@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts bench-mcp test-fleet-faults bench-fleet lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts test-guests bench-mcp test-fleet-faults bench-fleet lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -46,9 +46,13 @@ test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite,
 	@tests/conformance/install-suite
 	@$(RUN)/python -m pytest tests/conformance
 
-test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, reached over SSH, from bare to bare; minutes.
+test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, over SSH, from bare to bare; minutes.
 	@tests/hosts/install-programs
-	@$(RUN)/python -m pytest tests/hosts
+	@$(RUN)/python -m pytest tests/hosts --ignore tests/hosts/test_virtiofs.py
+
+test-guests: $(VENV)/ready-for-tests ## A guest of QEMU with a virtiofs workspace, emulated; half an hour.
+	@tests/hosts/install-programs
+	@$(RUN)/python -m pytest -rP tests/hosts/test_virtiofs.py
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile

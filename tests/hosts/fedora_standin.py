@@ -89,7 +89,9 @@ def make_of(tree: Path) -> None:
     _build(tree, "fedora-release", "42", f"Provides: {provided}", None)
     _build(tree, "git-core", git, "Requires: glibc", "git")
     _build(tree, "git", git, f"Requires: git-core = {git}", None)
-    _build(tree, "supervisor", supervisor, "Requires: python3, systemd", "supervisor")
+    # Fedora's systemd does this for every package that brings such a file.
+    after = "systemd-tmpfiles --create supervisor.conf || :"
+    _build(tree, "supervisor", supervisor, "Requires: python3, systemd", "supervisor", after)
     _inside(tree, f"createrepo_c --quiet /{_REPOSITORY}")
     _look_like_fedora(tree)
 
@@ -130,8 +132,8 @@ def _supervisor(tree: Path) -> str:
     return info.name.removeprefix("supervisor-").removesuffix(".dist-info")
 
 
-def _build(tree: Path, name: str, version: str, relations: str, payload: str | None) -> None:
-    """Build one package into the repository."""
+def _build(tree: Path, name: str, version: str, relations: str, payload: str | None, after: str = "") -> None:
+    """Build one package into the repository; `after` is run when it was installed."""
     files = []
     if payload is not None:
         folder = tree / _SOURCES / payload
@@ -153,6 +155,8 @@ def _build(tree: Path, name: str, version: str, relations: str, payload: str | N
         """)
     if payload is not None:
         spec += f"cp -a /{_SOURCES}/{payload}/. %{{buildroot}}/\n"
+    if after:
+        spec += f"%post\n{after}\n"
     spec += "%files\n" + "".join(f"{line}\n" for line in files)
     (tree / _SOURCES / f"{name}.spec").write_text(spec)
     options = {"_rpmdir": f"/{_REPOSITORY}", "_build_id_links": "none"}

@@ -36,7 +36,7 @@ PACKAGES = (
     "udev",
 )
 #: What a machine of its own must have beside: a kernel, and what protects it.
-PACKAGES_TO_BOOT = ("firewalld", "initramfs-tools", "linux-image-cloud-amd64")
+PACKAGES_TO_BOOT = ("firewalld", "initramfs-tools", "linux-image-cloud-amd64", "netbase")
 #: Units that wait for what a container has not, or work in the background beside a test.
 _OFF = (
     "apt-daily-upgrade.timer",
