@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pyinfra.api.exceptions import PyinfraError
 
+from deploy.paths import FILES
+
 _LEFT_OUT = {"tests", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis", "dist", "build"}
 
 
@@ -38,6 +40,10 @@ class Extension:
             PyinfraError: hatchling's own words.
         """
         return _build(self.sources, self.digest)
+
+
+#: One for all hosts of a run: its digest reads every file.
+JUPYTER_MCP = Extension(FILES / "jupyter_mcp")
 
 
 @functools.cache

@@ -14,10 +14,9 @@ from typing import Any, Final
 from packaging.requirements import Requirement
 
 from deploy.environment import sitelock
-from deploy.environment.extension import Extension
+from deploy.environment.extension import JUPYTER_MCP, Extension
 from deploy.environment.profiles import CONDA_BASE, PROFILES, SPACY_MODEL, SPACY_TRIAL
 from deploy.environment.wheel import Wheel
-from deploy.paths import FILES
 from deploy.rendering import render
 from deploy.settings import Settings
 
@@ -91,7 +90,7 @@ def pixi_release_of(settings: Settings) -> PixiRelease:
         tool=tool_of(settings),
         manifest=manifest,
         lock=sitelock.read(settings, manifest),
-        extension=Extension(FILES / "jupyter_mcp"),
+        extension=JUPYTER_MCP,
         trials=profile.trials + ((SPACY_TRIAL,) if settings.has_spacy_model else ()),
         cache=str(settings.paths.cache),
         megabytes=2 * profile.megabytes,

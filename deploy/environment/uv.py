@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.environment import sitelock
-from deploy.environment.extension import Extension
+from deploy.environment.extension import JUPYTER_MCP, Extension
 from deploy.environment.profiles import PROFILES, SPACY_TRIAL
 from deploy.environment.wheel import Wheel
-from deploy.paths import FILES, REQUIREMENTS
+from deploy.paths import REQUIREMENTS
 from deploy.settings import Settings
 
 
@@ -86,7 +86,7 @@ def uv_release_of(settings: Settings) -> UvRelease:
         locks=(of_site or committed_lock(settings.profile),),
         extra=() if of_site else tuple(settings.extra_packages),
         wheels=wheels,
-        extension=Extension(FILES / "jupyter_mcp"),
+        extension=JUPYTER_MCP,
         trials=trials,
         index=settings.pypi_index,
         megabytes=profile.megabytes,
