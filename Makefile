@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts test-guests bench-mcp test-fleet-faults bench-fleet lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts test-guests bench-mcp bench-environment test-fleet-faults bench-fleet lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -67,6 +67,9 @@ test-fleet-faults: $(VENV)/ready-for-tests ## Deploys over SSH killed at sixty p
 
 test-environments: $(VENV)/ready-for-tests ## Releases: built, broken, interrupted, rolled back; minutes.
 	@$(RUN)/python -m pytest tests/environments
+
+bench-environment: $(VENV)/ready-for-tests ## Measure installs, releases and rollbacks beside bare uv; minutes.
+	@$(RUN)/python -m tests.benchmarks_environment
 
 bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp beside its strongest peer; minutes. BENCH=--help tells more.
 	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)

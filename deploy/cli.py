@@ -14,6 +14,7 @@ import gevent  # noqa: E402
 import typer  # noqa: E402
 
 from deploy.commands import token  # noqa: E402
+from deploy.commands.bundle import bundle  # noqa: E402
 from deploy.commands.doctor import doctor  # noqa: E402
 from deploy.commands.down import down  # noqa: E402
 from deploy.commands.lock import lock, outdated  # noqa: E402
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 
 #: In the order in which ``--help`` lists them.
-for _command in (doctor, plan, up, verify, rollback, lock, outdated, status, logs, report, mcp_config, down):
+for _command in (doctor, plan, up, verify, rollback, lock, outdated, bundle, status, logs, report, mcp_config, down):
     app.command()(_command)
 app.add_typer(token.app, name="token")
 

@@ -107,6 +107,11 @@ class HostPaths:
         return self.home / "cache"
 
     @property
+    def bundles(self) -> PurePosixPath:
+        """What came instead of the internet, unpacked."""
+        return self.home / "bundles"
+
+    @property
     def lock(self) -> PurePosixPath:
         """Held while a deploy changes this home; that it is there tells that the home is jupyfleet's."""
         return self.home / ".jupyfleet.lock"
@@ -128,6 +133,7 @@ class HostPaths:
             self.tools,
             self.pixi / "bin",
             self.cache,
+            self.bundles,
             self.lock,
             *([] if self.owner else [self.deploy_lock]),
         ]

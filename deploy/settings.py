@@ -129,6 +129,15 @@ def _index(value: str) -> str:
     return value
 
 
+def _bundle(value: str) -> str:
+    on_host = value.removeprefix("file:")
+    if not on_host.startswith("/"):
+        raise ValueError("must be an absolute path, or file: and one on the host")
+    if value == on_host and not _is_file(Path(value)):
+        raise ValueError("is no file on the machine that deploys")
+    return value
+
+
 def _channel(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+|(https?|file)://[^\s@\"\\]+", value):
         raise ValueError("must be a channel's name, or an http(s) or file URL without a password")
@@ -247,6 +256,14 @@ class Settings(BaseModel):
     uv: Annotated[str, AfterValidator(_executable)] | None = Field(
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
     )
+    source: Literal["index", "bundle"] = Field(
+        "index",
+        description="Where packages come from: 'index', or 'bundle': a file of `jupyfleet bundle`, no internet.",
+    )
+    bundle: Annotated[str, AfterValidator(_bundle)] | None = Field(
+        None,
+        description="With source 'bundle': its path on the machine that deploys, or file: and its path on the host.",
+    )
     pypi_index: Annotated[str, AfterValidator(_index)] | None = Field(
         None, description="URL of the package index (PEP 503), such as a mirror; None: what the host's pip or uv has."
     )
@@ -317,6 +334,13 @@ class Settings(BaseModel):
                 refuse(name, f"{verb} jupyter_tls 'files'")
         if self.spacy_model_wheel and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
+        if (self.source == "bundle") is (self.bundle is None):
+            verb = "is needed with" if self.bundle is None else "is only for"
+            refuse("bundle", f"{verb} jupyter_source 'bundle'")
+        if self.source == "bundle" and self.provider == "pixi":
+            refuse(
+                "source", "needs jupyter_provider 'uv'; pixi takes its packages from a mirror, jupyter_conda_channel"
+            )
         if self.provider == "pixi":
             if self.spacy_model_wheel:
                 refuse("spacy_model", "is for jupyter_provider 'uv'; with 'pixi' leave it out, or use 'none'")
@@ -459,7 +483,8 @@ def _problem(host: str, detail: dict[str, Any]) -> Problem:
     location = detail["loc"]
     name = str(location[0])
     key = PREFIX + name
-    value = repr(detail["input"])
+    # A password in a URL is refused, and must not end up in a log for that.
+    value = re.sub(r"//[^/@\s]*@", "//***@", repr(detail["input"]))
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/settings.md for those there are."

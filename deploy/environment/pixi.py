@@ -51,6 +51,7 @@ class PixiRelease:
     cache: str
     megabytes: int
     wheels: tuple[Wheel, ...] = ()
+    bundle: str | None = None
 
     @functools.cached_property
     def identifier(self) -> str:

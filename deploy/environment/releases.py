@@ -27,6 +27,10 @@ class Release(Protocol):
         """How many packages it names."""
 
     @property
+    def bundle(self) -> str | None:
+        """Where its packages come from instead of the internet."""
+
+    @property
     def is_solved(self) -> bool:
         """Whether its lock is there."""
 

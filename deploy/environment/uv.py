@@ -30,6 +30,7 @@ class UvRelease:
     trials: tuple[tuple[str, ...], ...] = ()
     index: str | None = None
     megabytes: int = 0
+    bundle: str | None = None
 
     @functools.cached_property
     def identifier(self) -> str:
@@ -90,6 +91,7 @@ def uv_release_of(settings: Settings) -> UvRelease:
         trials=trials,
         index=settings.pypi_index,
         megabytes=profile.megabytes,
+        bundle=settings.bundle,
     )
 
 
@@ -108,6 +110,7 @@ def supervisor_of(settings: Settings) -> UvRelease:
         trials=(("supervisord", "--version"),),
         index=settings.pypi_index,
         megabytes=50,
+        bundle=settings.bundle,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import ParamSpec
 
 from pyinfra import logger
-from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api import FileUploadCommand, FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.output import echo
 
@@ -16,7 +16,7 @@ from deploy.operations import locking
 from jupyfleet_host.common import FAILURE
 
 P = ParamSpec("P")
-Commands = Generator[StringCommand | FunctionCommand, None, None]
+Commands = Generator[StringCommand | FunctionCommand | FileUploadCommand, None, None]
 
 
 def host_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:

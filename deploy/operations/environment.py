@@ -6,7 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pyinfra import host
+from pyinfra.api import FileUploadCommand
 
+from deploy.environment.bundle import Bundle
 from deploy.environment.releases import Release
 from deploy.facts.hostscript import ask, tell
 from deploy.operations import Commands, Refusal, host_operation
@@ -24,11 +26,17 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
         return
     # Only a plan comes here without a lock: a deploy has seen to it first.
     unsolved = [] if release.is_solved else ["find versions that go together, and keep them beside the inventory"]
+    wheels = None
+    if release.bundle:
+        bundle = Bundle(release.bundle)
+        wheels = str(paths.bundles / bundle.name)
+        yield from _unpacked(bundle, paths, wheels, release.build_spec()["python"])
     yield tell(
         "environment",
         "build",
         release.build_spec()
         | {
+            "bundle": wheels,
             "lock_file": str(paths.lock),
             "tools": str(paths.tools),
             "path": path,
@@ -37,6 +45,25 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
         plan=[*unsolved, f"install {plural(release.count, 'package', 'packages')} into {path}"],
         as_user=paths.owner,
     )
+
+
+def _unpacked(bundle: Bundle, paths: HostPaths, directory: str, python: str) -> Commands:
+    """Have a bundle on the host; most often it is there from a moment ago, for another environment of this host."""
+    if ask("bundle", "state", {"directory": directory}, as_user=paths.owner)["unpacked"]:
+        return
+    archive = bundle.on_host
+    if archive is None:
+        archive = f"/tmp/jupyfleet-{bundle.name}.tar"  # noqa: S108 - its digest is checked before it is opened.
+        yield FileUploadCommand(bundle.source, archive)
+    spec = {
+        "lock_file": str(paths.lock),
+        "archive": archive,
+        "sha256": bundle.sha256,
+        "directory": directory,
+        "python": python,
+        "discard": bundle.on_host is None,
+    }
+    yield tell("bundle", "unpack", spec, plan=[f"unpack {bundle.source} into {directory}"], as_user=paths.owner)
 
 
 @host_operation

@@ -25,11 +25,12 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
     The spec has
 
     - `python`: the program it is made from, or ``uv:VERSION``; `index`: the only package index to use, or none;
+    - `bundle`: a directory of wheels to use instead of any index, or none;
     - `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
     - `locks`: texts of requirements with hashes; `extra`: requirements to resolve beside them;
     - `wheels`: ``[{"name", "sha256", "content" | "url"}]``, installed last and without dependencies.
     """
-    uv = _Uv(_uv_program(spec), path, lock, spec["index"])
+    uv = _Uv(_uv_program(spec), path, lock, spec["index"], spec["bundle"])
     uv.make(spec["python"], spec["tools"])
     with tempfile.TemporaryDirectory(prefix="jupyfleet-") as scratch:
         locks = _write_locks(spec, Path(scratch), uv)
@@ -46,11 +47,11 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
 class _Uv:
     """uv, bound to one environment, to what this machine's pip is configured with, and to the lock of the home."""
 
-    def __init__(self, program: str, path: Path, lock: int, index: str | None) -> None:
+    def __init__(self, program: str, path: Path, lock: int, index: str | None, bundle: str | None) -> None:
         self._program = program
         self._path = path
         self._lock = lock
-        self._environ = _uv_environment(index)
+        self._environ = _uv_environment(index, bundle)
 
     def make(self, python: str, tools: str) -> None:
         kind = "--no-python-downloads"
@@ -144,6 +145,10 @@ def _uv_program(spec: Spec) -> str:
             "--require-hashes",
             "--only-binary=:all:",
         ]
+        if spec["bundle"]:
+            pip += ["--no-index", "--find-links", spec["bundle"]]
+        elif spec["index"]:
+            pip += ["--index-url", spec["index"]]
         run([*pip, "--requirement", lock.name], why="install uv with the host's pip")
     run([uv, "--version"], why="run uv")
     (path / "complete").touch()
@@ -154,11 +159,13 @@ def _python_of_host(spec: Spec) -> str:
     return "python3" if spec["python"].startswith("uv:") else str(spec["python"])
 
 
-def _uv_environment(index: str | None) -> dict[str, str]:
+def _uv_environment(index: str | None, bundle: str | None) -> dict[str, str]:
     """The environment of a person, less what would turn uv to another project or Python."""
     environ = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environ |= environment_for_uv(environ, Path.home())
-    if index:
+    if bundle:
+        environ |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": bundle, "UV_OFFLINE": "1"}
+    elif index:
         # The site's own index is the only one: what else this machine is configured with would mix in.
         for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"):
             environ.pop(name, None)

@@ -74,6 +74,7 @@ def spec(home: Path, wheels: dict[str, tuple[Path, str]]) -> Spec:
         "uv": str(UV),
         "uv_lock": "",
         "index": None,
+        "bundle": None,
         "megabytes": 1,
         "locks": [f"supervisor==1.0 --hash=sha256:{wheels['supervisor'][1]}\n"],
         "extra": [],

@@ -1,0 +1,84 @@
+"""A bundle on a host: one archive with every wheel that an environment needs, unpacked where uv looks for them.
+
+It is trusted for its digest when it came from the machine that deploys; one that lies on the host already needs none,
+since every wheel in it is checked against the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jupyfleet_host.common import HostError, Result, Spec, progress
+from jupyfleet_host.releases import exclusive
+
+CONTENTS = "bundle.json"
+SCHEMA = "jupyfleet/bundle/1"
+
+
+def state(spec: Spec) -> Result:
+    """Whether a bundle is unpacked at `directory`: ``{"unpacked": bool}``."""
+    return {"unpacked": (Path(spec["directory"]) / CONTENTS).is_file()}
+
+
+def unpack(spec: Spec) -> Result:
+    """Unpack a bundle: ``{"summary": sentence}``; an earlier one goes.
+
+    The spec has `lock_file`, `archive`, its path on this host, `sha256` (or none), `directory`, `python` (the program
+    that the environment will be made from), and `discard`: whether the archive is of no use afterwards.
+    """
+    archive, directory = Path(spec["archive"]), Path(spec["directory"])
+    with exclusive(Path(spec["lock_file"])):
+        _require_whole(archive, spec["sha256"])
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        for other in directory.parent.iterdir():
+            shutil.rmtree(other)
+        scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=directory.parent))
+        progress("unpacking the bundle")
+        try:
+            with tarfile.open(archive) as members:
+                members.extractall(scratch, filter="data")
+            contents = json.loads((scratch / CONTENTS).read_text())
+        except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+            raise HostError(f"{archive} is no bundle of jupyfleet's: {error}") from error
+        _require_fit(contents, spec["python"])
+        scratch.chmod(0o755)
+        scratch.rename(directory)
+    if spec["discard"] and os.access(archive.parent, os.W_OK):
+        archive.unlink(missing_ok=True)
+    return {"summary": f"{len(list(directory.glob('*.whl')))} wheels"}
+
+
+def _require_whole(archive: Path, sha256: str | None) -> None:
+    if not archive.is_file():
+        raise HostError(f"there is no bundle {archive} on this host. Correct jupyter_bundle.")
+    if sha256 is not None:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise HostError("the bundle was damaged on its way to the host. Run it again.")
+
+
+def _require_fit(contents: dict[str, Any], python: str) -> None:
+    if contents.get("schema") != SCHEMA:
+        raise HostError(f"the bundle is of the kind {contents.get('schema')}, and this jupyfleet reads {SCHEMA}.")
+    if contents["arch"] != platform.machine():
+        raise HostError(
+            f"the bundle is for {contents['arch']}, and this host is {platform.machine()}. "
+            f"Make another one: jupyfleet bundle --arch {platform.machine()}"
+        )
+    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    version = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    if contents["python"] != version:
+        raise HostError(
+            f"the bundle is for Python {contents['python']}, and {python} is {version or 'none'} on this host. "
+            "Make another one with --python, or set jupyter_python."
+        )
