@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,12 +96,16 @@ def test_logs_are_followed_line_by_line_and_nothing_stays_behind(deployed: Deplo
     with following(deployed.site) as process:
         wait_until(is_followed, "the log is followed")
         assert process.stdout is not None
-        number, line = 0, ""
-        while "marked" not in line:
-            number += 1
-            host.shell(f"echo marked {number} >> {SITE}/log/jupyter.log")
-            line = process.stdout.readline()
+
+        # What is written before the end of the log was sought is not followed, so it is written again and again.
+        def is_told() -> bool:
+            host.shell(f"echo marked >> {SITE}/log/jupyter.log")
+            return bool(select.select([process.stdout], [], [], 0.2)[0])
+
+        wait_until(is_told, "a line is followed")
+        line = process.stdout.readline()
     assert json.loads(line)["host"] == "first"
+    assert json.loads(line)["line"]
     wait_until(lambda: not is_followed(), "nobody follows it any more")
 
 
