@@ -16,6 +16,9 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from jupyter_ydoc import YNotebook
+from pycrdt import Map
+
 from . import cells
 from .area import Area, Operation
 from .connection import Request
@@ -271,32 +274,35 @@ class Executions:
         """Apply to the cell in the live document; a cell that was deleted meanwhile just does not show it."""
         if not operations:
             return
+        shown = self._shown_in(execution)
+        if shown is not None:
+            document, ycell = shown
+            with document.ydoc.transaction():
+                Area.write(document, cells.youtputs(ycell), operations)
+
+    def _shown_in(self, execution: Execution) -> tuple[YNotebook, Map[Any]] | None:
+        """The live document and the code cell that shows this execution; None when there is no such cell any more."""
         notebook = self._rooms.peek(execution.room_id)
         if notebook is None or self._latest.get((execution.room_id, execution.cell_id)) is not execution:
-            return
-        with contextlib.suppress(CellNotFound):
+            return None
+        try:
             position = cells.first_position(notebook.mirror.ids, execution.cell_id)
-            ycell = cells.shared_cell(notebook.document, position)
-            if ycell.get("cell_type") != "code":
-                return
-            with notebook.document.ydoc.transaction():
-                Area.write(notebook.document, cells.youtputs(ycell), operations)
+        except CellNotFound:
+            return None
+        ycell = cells.shared_cell(notebook.document, position)
+        return (notebook.document, ycell) if ycell.get("cell_type") == "code" else None
 
     def _close_cell(self, execution: Execution, request: Request) -> None:
         if request.reply is not None and isinstance(request.reply.get("execution_count"), int):
             execution.execution_count = request.reply["execution_count"]
-        notebook = self._rooms.peek(execution.room_id)
-        if notebook is None or self._latest.get((execution.room_id, execution.cell_id)) is not execution:
-            return
-        with contextlib.suppress(CellNotFound):
-            position = cells.first_position(notebook.mirror.ids, execution.cell_id)
-            ycell = cells.shared_cell(notebook.document, position)
-            if ycell.get("cell_type") == "code":
-                with notebook.document.ydoc.transaction():
-                    ycell["execution_count"] = execution.execution_count
-                    ycell["execution_state"] = "idle"
-                    # What a user of this server ran may be shown, as when run from the browser.
-                    ycell["metadata"]["trusted"] = True
+        shown = self._shown_in(execution)
+        if shown is not None:
+            document, ycell = shown
+            with document.ydoc.transaction():
+                ycell["execution_count"] = execution.execution_count
+                ycell["execution_state"] = "idle"
+                # What a user of this server ran may be shown, as when run from the browser.
+                ycell["metadata"]["trusted"] = True
 
     def _print_late(self, execution: Execution, msg_type: str, content: dict[str, Any]) -> None:
         """What threads of a cell print when the cell has ended."""

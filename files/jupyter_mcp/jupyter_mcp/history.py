@@ -23,7 +23,7 @@ __all__ = ["History", "prepare_stores"]
 
 # For changes that no save follows, like the mark that a document is saved.
 _DELAY_SECONDS = 2.0
-_MAX_EXPECTED = 10_000
+_MAX_EXPECTED = 1000
 _DATABASE_SECONDS = 10.0
 
 
@@ -85,9 +85,9 @@ class History:
         self._collect(event.update)
 
     async def _passed_on(self, change: bytes) -> None:
-        if self._expected and self._expected[0] == change:
-            self._expected.popleft()
-        else:
+        try:
+            self._expected.remove(change)
+        except ValueError:
             # From before this began, or encoded otherwise; a change that is stored twice counts once.
             self._collect(change)
 

@@ -5,13 +5,13 @@ One task for all notebooks, one look a second. It never closes a room that a bro
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 
 from .errors import NotebookError
 from .rooms import OpenNotebook, Rooms
+from .ticking import Ticker
 from .upstream import Collaboration
 
 __all__ = ["Keeper"]
@@ -45,31 +45,19 @@ class Keeper:
         self._busy = busy
         self._tidy = tidy
         self._log = log
-        self._tick = tick
-        self._task: asyncio.Task[None] | None = None
         self._tried: dict[str, float] = {}
+        self._ticker = Ticker(tick, self._look_around)
+        self.start, self.stop = self._ticker.start, self._ticker.stop
 
-    def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._tick)
-            self._tidy()
-            for notebook in self._rooms.opened:
-                try:
-                    await self.look_after(notebook)
-                except NotebookError as error:
-                    self._log.debug("jupyter_mcp: %s: %s", notebook.room_id, error)
-                except Exception:
-                    self._log.exception("jupyter_mcp: looking after %s", notebook.room_id)
+    async def _look_around(self) -> None:
+        self._tidy()
+        for notebook in self._rooms.opened:
+            try:
+                await self.look_after(notebook)
+            except NotebookError as error:
+                self._log.debug("jupyter_mcp: %s: %s", notebook.room_id, error)
+            except Exception:
+                self._log.exception("jupyter_mcp: looking after %s", notebook.room_id)
 
     async def look_after(self, notebook: OpenNotebook) -> None:
         """One look at one notebook."""

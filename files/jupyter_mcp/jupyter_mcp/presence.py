@@ -6,7 +6,6 @@ own in the awareness of the rooms that it works in; it is renewed while the agen
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from pycrdt import Awareness, Doc
 
 from .rooms import OpenNotebook
+from .ticking import Ticker
 
 __all__ = ["AGENT_PREFIX", "Presence"]
 
@@ -67,7 +67,8 @@ class Presence:
         self._log = log
         self._active_seconds = active_seconds
         self._agents: dict[tuple[str, str], _Agent] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._ticker = Ticker(min(_RENEW_SECONDS, active_seconds), self.renew)
+        self.start = self._ticker.start
         self.busy: Callable[[str], bool] = lambda room_id: False
 
     def touch(self, notebook: OpenNotebook, name: str) -> None:
@@ -86,24 +87,12 @@ class Presence:
         for key in [key for key, agent in self._agents.items() if agent.room is notebook.room]:
             del self._agents[key]
 
-    def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._ticker.stop()
         for key in list(self._agents):
             self._drop(key)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(min(_RENEW_SECONDS, self._active_seconds))
-            self.renew()
-
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Renew those at work, take out the others."""
         for key, agent in list(self._agents.items()):
             idle = time.monotonic() - agent.last_seen

@@ -25,6 +25,8 @@ from .upstream import Collaboration
 
 __all__ = ["Saver"]
 
+_TURNS_OF_BROWSERS = 3
+
 
 class Saver:
     """Saves one live notebook. One per open room.
@@ -104,6 +106,9 @@ class Saver:
 
     async def _round(self) -> None:
         async with self._turn:
+            # Browsers are told of an edit in the next turns of the loop: before the disk, which takes longer.
+            for _ in range(_TURNS_OF_BROWSERS):
+                await asyncio.sleep(0)
             # Edits from here on may miss this save, so they get the next one.
             self._next = None
             if not self.dirty and await self._store.unchanged(self.path, self._baseline):

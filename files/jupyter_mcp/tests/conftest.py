@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import QuickServer
 from live import LiveServer
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
+# Extensions that take long to start, and have nothing to do with what is tested.
+_SLOW = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim", "jupyter_resource_usage")
+_SLOW += ("jupyterlab_git", "nbdime")
 EXTENSIONS = {"jupyter_server_fileid": True, "jupyter_server_ydoc": True, "jupyter_mcp": True}
 
 
@@ -71,3 +75,15 @@ def make_live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 def live(make_live: Callable[..., LiveServer]) -> LiveServer:
     """The real server that most tests share; each uses notebooks of its own."""
     return make_live()
+
+
+@pytest.fixture(scope="session")
+def quick_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
+    """A real server that starts in a moment, to be killed often."""
+    extensions = {**EXTENSIONS, **dict.fromkeys(_SLOW, False)}
+    server = QuickServer(tmp_path_factory.mktemp("quick"), f"--ServerApp.jpserver_extensions={extensions}")
+    # Else made by one of the others; without it no file has an id.
+    (server.home / "data").mkdir()
+    server.start()
+    yield server
+    server.stop()

@@ -70,6 +70,10 @@ class QuickServer(LiveServer):
         if wait:
             self.wait()
 
+    def end(self) -> None:
+        """SIGTERM; it may be started again."""
+        super().stop()
+
     def stop(self) -> None:
         super().stop()
         if self._parent is not None and self._parent.stdin is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastmcp import FastMCP
 from live import MODERN, request_of
 
 from jupyter_mcp import protocol
+from jupyter_mcp.service import Service
 from jupyter_mcp.tools import TOOLS, build_server
 from jupyter_mcp.upstream import PRIVATE_NAMES, Collaboration
 
@@ -38,10 +40,23 @@ async def test_private_names_exist(jp_serverapp: Any, jp_root_dir: Path) -> None
     assert collaboration.is_dead(room)
 
 
+async def test_a_room_passes_on_to_its_store_what_was_seen(jp_serverapp: Any, jp_root_dir: Path) -> None:
+    """Every change once and to the letter: else the history would hold it twice."""
+    write_notebook(jp_root_dir / "a.ipynb", "1")
+    service = Service.of_server(jp_serverapp, jp_serverapp.log)
+    notebook = await service.notebook("a.ipynb")
+    history = service.collaboration._histories[notebook.room]
+    for number in range(5):
+        await service.cell_insert("a.ipynb", -1, f"cell {number}", "code")
+        await service.cell_update("a.ipynb", 0, f"edit {number}", None, None, None)
+    async with asyncio.timeout(10):
+        while history._expected:
+            await asyncio.sleep(0.01)
+    await service.close()
+
+
 async def test_the_room_still_saves_by_itself(jp_serverapp: Any, jp_root_dir: Path) -> None:
     """What people type is saved by the room's own observer; nothing of ours may take that away."""
-    import asyncio
-
     from jupyter_mcp.mirror import Mirror
 
     path = write_notebook(jp_root_dir / "a.ipynb", "1")

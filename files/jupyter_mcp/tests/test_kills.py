@@ -5,37 +5,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import nbformat
 import pytest
-from conftest import EXTENSIONS, write_notebook
+from conftest import write_notebook
 from forking import QuickServer
 from live import LiveServer
 from peer import Browser
 
 KILLS = int(os.environ.get("JUPYTER_MCP_KILLS", "50"))
 _WORKERS = 3
-# Extensions that have nothing to do with it, and take long to start.
-_OTHERS = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim", "jupyter_resource_usage")
-_OTHERS += ("jupyterlab_git", "nbdime")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
-    extensions = {**EXTENSIONS, **dict.fromkeys(_OTHERS, False)}
-    server = QuickServer(tmp_path_factory.mktemp("killed"), f"--ServerApp.jpserver_extensions={extensions}")
-    # Else made by one of the others; without it no file has an id.
-    (server.home / "data").mkdir()
-    server.start()
-    yield server
-    server.stop()
 
 
 class Worker(threading.Thread):
@@ -73,8 +58,9 @@ class Worker(threading.Thread):
 
 
 @pytest.mark.timeout(3600)
-def test_nothing_answered_is_lost_by_a_kill(server: QuickServer) -> None:
+def test_nothing_answered_is_lost_by_a_kill(quick_server: QuickServer) -> None:
     """Kill the server at random moments under load: every edit that was answered is in the file, which is whole."""
+    server = quick_server
     rng = random.Random(7)
     for round_number in range(KILLS):
         path = f"killed-{round_number}.ipynb"
@@ -104,9 +90,9 @@ def test_nothing_answered_is_lost_by_a_kill(server: QuickServer) -> None:
 
 
 @pytest.mark.timeout(1800)
-async def test_a_tab_that_outlives_the_server(server: QuickServer) -> None:
+async def test_a_tab_that_outlives_the_server(quick_server: QuickServer) -> None:
     """The tab comes back with its copy: nothing that was answered is missing in it, and nothing is there twice."""
-    path = "outlived.ipynb"
+    server, path = quick_server, "outlived.ipynb"
     write_notebook(server.workspace / path, "start")
     rng = random.Random(11)
     async with Browser(server, path) as tab:
@@ -130,14 +116,18 @@ async def test_a_tab_that_outlives_the_server(server: QuickServer) -> None:
     assert server.sources(path) == expected
 
 
-def test_sigterm_saves_what_people_typed(server: QuickServer, tmp_path: Path) -> None:
-    """Asked to stop, the server saves what is not saved, and only then ends."""
-    path = "stopped.ipynb"
+async def test_sigterm_saves_what_people_typed(quick_server: QuickServer) -> None:
+    """Asked to stop, the server saves what is not saved yet, and only then ends."""
+    server, path = quick_server, "stopped.ipynb"
     write_notebook(server.workspace / path, "one")
     server.call("cell_update", path=path, index=0, source="two")
-    assert server.process is not None
-    server.process.terminate()
-    server.process.wait()
-    assert server.sources(path) == ["two"]
+    async with Browser(server, path) as tab:
+        await tab.until(lambda: tab.sources == ["two"])
+        tab.type(0, " typed")
+        await tab.until(lambda: server.call("cell_get", path=path, index=0)["source"] == "two typed")
+        assert server.process is not None
+        server.process.terminate()
+        await asyncio.to_thread(server.process.wait)
+    assert server.sources(path) == ["two typed"]
     server.start()
-    assert [cell["source"] for cell in server.call("notebook_get", path=path)["cells"]] == ["two"]
+    assert [cell["source"] for cell in server.call("notebook_get", path=path)["cells"]] == ["two typed"]

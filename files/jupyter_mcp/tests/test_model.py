@@ -5,12 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import os
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httpx
 import nbformat
 import pytest
+from forking import QuickServer
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from live import LiveServer, ToolFailed
+from live import ToolFailed
 
 SOURCES = st.text(alphabet="ab\n é😀#'\"\\\t", max_size=30)
 TYPES = st.sampled_from(["code", "markdown", "raw"])
@@ -31,9 +31,9 @@ NUMBER = st.integers(-40, 40)
 class Notebook(RuleBasedStateMachine):
     """`cells` is the model: [id, type, source] per cell."""
 
-    server: ClassVar[LiveServer]
+    server: ClassVar[QuickServer]
     numbers: ClassVar[Any] = itertools.count()
-    kills: ClassVar[int] = int(os.environ.get("JUPYTER_MCP_MODEL_KILLS", "1"))
+    kills: ClassVar[int] = int(os.environ.get("JUPYTER_MCP_MODEL_KILLS", "8"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,10 +148,13 @@ class Notebook(RuleBasedStateMachine):
         self.cells += [added[cell_id] for cell_id in ids[len(self.cells) :]]
 
     @precondition(lambda self: type(self).kills > 0 and len(self.cells) > 1)
-    @rule()
-    def kill_and_start(self) -> None:
+    @rule(gently=st.booleans())
+    def end_and_start(self, gently: bool) -> None:
         type(self).kills -= 1
-        self.server.kill()
+        if gently:
+            self.server.end()
+        else:
+            self.server.kill()
         self.on_disk_is_the_model()
         self.server.start()
 
@@ -173,8 +176,8 @@ class Notebook(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)
-def test_random_calls_agree_with_the_model(make_live: Callable[..., LiveServer]) -> None:
-    Notebook.server = make_live()
+def test_random_calls_agree_with_the_model(quick_server: QuickServer) -> None:
+    Notebook.server = quick_server
     run_state_machine_as_test(
         Notebook,
         settings=settings(
