@@ -46,6 +46,7 @@ class Execution:
     `status`: queued, running, ok, error (the code raised) or failed (`problem` says why it did not finish).
     `saved`: whether the outputs are proven to be in the file; None while it runs. Times are of `time.time`.
     `in_kernel`: whether the kernel is at work for it now; it is not before its turn, and not while outputs are saved.
+    `captured`: the outputs are in what is being written, or the execution has ended.
     """
 
     room_id: str
@@ -63,6 +64,7 @@ class Execution:
     finished_at: float | None = None
     saved: bool | None = None
     kept_bytes: int = 0
+    captured: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -181,8 +183,8 @@ class Executions:
         """
         earlier = self._latest.get((execution.room_id, execution.cell_id))
         if earlier is not None:
-            # To run a cell again takes its outputs away: not before they are where its caller is told that they are.
-            await earlier.done.wait()
+            # To run a cell again takes its outputs away: not before they are on their way to the file.
+            await earlier.captured.wait()
         if not execution.running:
             return None
         notebook = await self._rooms.reopen(execution.room_id)
@@ -328,7 +330,7 @@ class Executions:
     async def _save(self, execution: Execution) -> None:
         try:
             notebook = await self._rooms.reopen(execution.room_id)
-            await notebook.saver.commit()
+            await notebook.saver.commit(execution.captured.set)
             execution.saved = True
         except (SaveFailed, ChangedOnDisk) as error:
             execution.saved = False
@@ -343,6 +345,7 @@ class Executions:
             self._active[execution.room_id] -= 1
             if not self._active[execution.room_id]:
                 del self._active[execution.room_id]
+            execution.captured.set()
             execution.done.set()
 
 

@@ -60,6 +60,7 @@ class Saver:
         self._on_saved = on_saved
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._captured: list[Callable[[], None]] = []
         self._outside_change: str | None = None
         self.last_error: str | None = None
         self._stop_listening = mirror.on_change(self._changed)
@@ -92,12 +93,16 @@ class Saver:
 
     # -- saving ---------------------------------------------------------------------------------------------------
 
-    async def commit(self) -> None:
+    async def commit(self, captured: Callable[[], None] | None = None) -> None:
         """Return when everything that is in the document now is proven to be in the file.
+
+        `captured` is called when what will be written has been taken from the document, which may change then.
 
         Raises SaveFailed or ChangedOnDisk; the edits stay in the live document. A caller that is cancelled leaves the
         save running.
         """
+        if captured is not None:
+            self._captured.append(captured)
         task = self._next
         if task is None:
             task = self._next = asyncio.create_task(self._round())
@@ -111,11 +116,17 @@ class Saver:
                 await asyncio.sleep(0)
             # Edits from here on may miss this save, so they get the next one.
             self._next = None
+            waiting, self._captured = self._captured, []
+
+            def captured() -> None:
+                while waiting:
+                    waiting.pop()()
+
             if not self.dirty and await self._store.unchanged(self.path, self._baseline):
                 return
             try:
                 async with self._collaboration.file_lock(self._room):
-                    state, rendered = await self._write()
+                    state, rendered = await self._write(captured)
                     if self._mirror.version == rendered.version:
                         # Under the lock the room's own save is waiting, never writing, so it can be called off.
                         self._collaboration.cancel_autosave(self._room)
@@ -123,13 +134,14 @@ class Saver:
                 raise ChangedOnDisk(await self._take_over(self.path)) from None
             await self._collaboration.mark_saved(self._room, state.digest)
 
-    async def _write(self) -> tuple[DiskState, Rendered]:
+    async def _write(self, captured: Callable[[], None] = lambda: None) -> tuple[DiskState, Rendered]:
         """Write the document as it is now over the baseline. The caller holds the file's lock."""
         path = self.path
         if self._mirror.duplicate_ids():
             # The document repairs this itself whenever it is read as a whole.
             self._collaboration.document(self._room).get()
         rendered = self._mirror.render()
+        captured()
         await self._collaboration.keep_history(self._room)
         try:
             state = await self._store.write(path, rendered.data, self._baseline)

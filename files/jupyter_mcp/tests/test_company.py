@@ -94,9 +94,9 @@ async def names(live: LiveServer, path: str) -> set[str]:
 
 async def test_who_closes_the_window_has_left(live: LiveServer) -> None:
     """Without a goodbye, which a closed window may not get to say; and who comes back is there again at once."""
-    write_notebook(live.workspace / "left.ipynb", "one")
-    async with Browser(live, "left.ipynb", "Ann") as ann, Browser(live, "left.ipynb", "Bob") as bob:
-        await call(live, "cell_get", path="left.ipynb", index=0)
+    write_notebook(live.workspace / "window.ipynb", "one")
+    async with Browser(live, "window.ipynb", "Ann") as ann, Browser(live, "window.ipynb", "Bob") as bob:
+        await call(live, "cell_get", path="window.ipynb", index=0)
         everybody = {"Ann", "Bob", "AI agent"}
         await ann.until(lambda: ann.names == everybody)
         # A browser passes on what it hears: that does not make it the one who says it.
@@ -105,17 +105,17 @@ async def test_who_closes_the_window_has_left(live: LiveServer) -> None:
         await bob.tell_all()
         await bob.vanish()
         await ann.until(lambda: ann.names == {"Ann", "AI agent"}, seconds=5)
-        assert await names(live, "left.ipynb") == {"Ann", "AI agent"}
-        room = next(room for room in await call(live, "room_list") if room["path"] == "left.ipynb")
+        assert await names(live, "window.ipynb") == {"Ann", "AI agent"}
+        room = next(room for room in await call(live, "room_list") if room["path"] == "window.ipynb")
         assert {user["name"] for user in room["users"]} == {"Ann", "AI agent"}
         await bob.connect()
         await ann.until(lambda: ann.names == everybody, seconds=5)
-        assert await names(live, "left.ipynb") == everybody
+        assert await names(live, "window.ipynb") == everybody
         await ann.vanish()
         await bob.until(lambda: bob.names == {"Bob", "AI agent"}, seconds=5)
         await bob.vanish()
         async with asyncio.timeout(5):
-            while await names(live, "left.ipynb") != {"AI agent"}:
+            while await names(live, "window.ipynb") != {"AI agent"}:
                 await asyncio.sleep(0.02)
 
 
@@ -180,9 +180,10 @@ async def test_both_save_and_nothing_counts_as_a_stranger(live: LiveServer) -> N
         for number in range(24):
             tab.type(0, f" {number}")
             # Every fourth time the room's own save, a second after the typing, comes first.
-            await asyncio.sleep(1.3 if number % 4 == 0 else 0.1)
             if number % 4 == 0:
-                assert live.sources("inter.ipynb") == tab.sources
+                await tab.until(lambda: live.sources("inter.ipynb") == tab.sources)
+            else:
+                await asyncio.sleep(0.1)
             await call(live, "cell_update", path="inter.ipynb", index=1, source=f"agent {number}")
             assert live.sources("inter.ipynb")[1] == f"agent {number}"
         await tab.until(lambda: live.sources("inter.ipynb") == tab.sources)

@@ -75,16 +75,31 @@ async def test_the_next_run_does_not_wait_for_the_disk(jp_serverapp: Any, jp_roo
     await service.close()
 
 
-async def test_a_cell_is_run_again_when_its_outputs_are_saved(jp_serverapp: Any, jp_root_dir: Path) -> None:
-    """To run a cell takes its outputs away, so two runs of one cell do not overlap: `saved` is said of either."""
+async def test_a_cell_is_run_again_when_its_outputs_are_on_their_way(jp_serverapp: Any, jp_root_dir: Path) -> None:
+    """To run a cell takes its outputs away, from the document and not from what is being written: both are saved."""
     service, disk, run = await prepared(jp_serverapp, jp_root_dir)
     earlier, later = await run(0), await run(0)
-    await until(lambda: through(earlier) and disk.waiting == 1)
-    assert later.status == "queued"
+    await until(lambda: through(later) and disk.waiting == 1)
+    assert (earlier.saved, later.saved) == (None, None)
     disk.open.set()
     await asyncio.gather(earlier.done.wait(), later.done.wait())
     assert (earlier.saved, later.saved) == (True, True)
     assert [cells[0] for cells in disk.written] == ["0 2\n", "0 3\n"], "each was in the file before it was answered"
+    await service.close()
+
+
+async def test_a_cell_is_not_run_again_before(jp_serverapp: Any, jp_root_dir: Path) -> None:
+    """A save that began before the run ended does not have its outputs; they wait for the next one, and so do we."""
+    service, disk, run = await prepared(jp_serverapp, jp_root_dir)
+    edit = asyncio.create_task(service.cell_update(PATH, 2, "edited", None, None, None))
+    await until(lambda: disk.waiting == 1)
+    earlier, later = await run(0), await run(0)
+    await until(lambda: through(earlier))
+    assert not earlier.captured.is_set() and later.status == "queued"
+    disk.open.set()
+    await asyncio.gather(edit, earlier.done.wait(), later.done.wait())
+    assert (earlier.saved, later.saved) == (True, True)
+    assert [cells[0] for cells in disk.written] == ["0 1\n", "0 2\n", "0 3\n"]
     await service.close()
 
 
