@@ -176,6 +176,8 @@ async def test_a_stream_of_edits_does_not_put_off_saving(live: LiveServer) -> No
 async def test_both_save_and_nothing_counts_as_a_stranger(live: LiveServer) -> None:
     """The room's own saves and the agent's, interleaved for a while: no false alarm, nothing lost."""
     write_notebook(live.workspace / "inter.ipynb", "a", "b")
+    # From an agent's first look on, the room's own saves replace the file in one step.
+    await call(live, "notebook_get", path="inter.ipynb")
     async with Browser(live, "inter.ipynb") as tab:
         for number in range(24):
             tab.type(0, f" {number}")
