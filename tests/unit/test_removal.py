@@ -32,9 +32,10 @@ def make_site(settings: Settings) -> None:
     """As a deploy leaves it, with a notebook in the workspace."""
     paths = settings.paths
     release = Path(paths.release("0123456789abcdef"))
-    for directory in (release / "bin", paths.config / "jupyter", paths.data, paths.runtime, paths.logs, paths.tools):
+    made = (paths.config / "jupyter", paths.data, paths.runtime, paths.logs, paths.tools, paths.pixi / "bin")
+    for directory in (release / "bin", *made, paths.cache, paths.bundles):
         Path(directory).mkdir(parents=True, exist_ok=True)
-    Path(paths.environment).parent.mkdir(parents=True)
+    Path(paths.environment).parent.mkdir(parents=True, exist_ok=True)
     Path(paths.environment).symlink_to(release)
     for file in (release / "bin/python", paths.token, paths.logs / "jupyter.log", paths.lock, paths.deploy_lock):
         Path(file).touch()
