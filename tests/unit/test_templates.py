@@ -112,13 +112,22 @@ def test_the_extension_is_open_only_where_everything_is(settings: Settings) -> N
 # --- Python ---------------------------------------------------------------------------------------------------------
 
 _RUN = """
-import json, runpy, sys
+import json, runpy, sys, types
 class Section(dict):
     def __getattr__(self, name):
         return self.setdefault(name, Section())
     __setattr__ = dict.__setitem__
 c = Section()
+class ServerApp:  # Where tests of templates run there is no Jupyter; the end-to-end tests have it.
+    def server_info(self): return {"port": 8888, "token": "s3cret"}
+    def write_browser_open_files(self): raise AssertionError("the token would be in them")
+serverapp = types.ModuleType("jupyter_server.serverapp")
+serverapp.ServerApp = ServerApp
+sys.modules |= {"jupyter_server": types.ModuleType("jupyter_server"), "jupyter_server.serverapp": serverapp}
 runpy.run_path(sys.argv[1], {"get_config": lambda: c})
+if "IdentityProvider" not in c:
+    assert ServerApp().server_info() == {"port": 8888, "token": ""}
+    ServerApp().write_browser_open_files()
 print(json.dumps(c))
 """
 
