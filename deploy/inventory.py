@@ -31,9 +31,14 @@ class SiteHost:
     settings: Settings
 
     @property
+    def is_this_machine(self) -> bool:
+        """Whether nobody has to go anywhere to reach it."""
+        return self.name == "@local"
+
+    @property
     def address(self) -> str | None:
         """Where other machines reach its server; None where the server listens on one address, and says which."""
-        if self.name == "@local" or not ipaddress.ip_address(self.settings.bind).is_unspecified:
+        if self.is_this_machine or not ipaddress.ip_address(self.settings.bind).is_unspecified:
             return None
         return str(self.data.get("ssh_hostname") or self.name)
 

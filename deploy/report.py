@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.console import Console
@@ -153,19 +155,36 @@ def _count_checks(checks: Sequence[CheckResult]) -> str:
     return ", ".join(parts)
 
 
-def print_way_in(console: Console, host: SiteHost) -> None:
+def print_way_in(console: Console, host: SiteHost, inventory: Path) -> None:
     """Where to go from here: the page, the token, and the configuration of an MCP client. The token is not in it."""
-    settings = host.settings
     console.print()
-    console.print(f"Open   {url_of(settings)}lab", highlight=False, soft_wrap=True, markup=False)
+    lines = _way_in_here(host.settings) if host.is_this_machine else _way_in_there(host, inventory)
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _way_in_here(settings: Settings) -> list[str]:
+    lines = [f"Open   {url_of(settings)}lab"]
     if settings.auth == "token":
-        console.print(f"Token  {settings.paths.token}", highlight=False, soft_wrap=True, markup=False)
-        console.print("\nFor an MCP client, with the token in its environment:", highlight=False)
-        command = f'export JUPYFLEET_TOKEN="$(cat {shlex.quote(str(settings.paths.token))})"'
-        console.print(command, highlight=False, soft_wrap=True, markup=False)
+        export = f'export JUPYFLEET_TOKEN="$(cat {shlex.quote(str(settings.paths.token))})"'
+        lines += [f"Token  {settings.paths.token}", "", "For an MCP client, with the token in its environment:", export]
     else:
-        console.print("\nFor an MCP client:", highlight=False)
-    console.print(mcp_configuration(settings), highlight=False, soft_wrap=True, markup=False)
+        lines += ["", "For an MCP client:"]
+    return [*lines, mcp_configuration(settings)]
+
+
+def _way_in_there(host: SiteHost, inventory: Path) -> list[str]:
+    """For a host that is not this machine: what leads there from here."""
+    settings, which = host.settings, f"{shlex.quote(str(inventory))} --limit {shlex.quote(host.name)}"
+    lines = [f"Open    {url_of(settings, host.address)}lab"]
+    if ipaddress.ip_address(settings.bind).is_loopback:
+        port = settings.port
+        lines.append(
+            f"        It listens on the host's loopback, and this leads there: ssh -L {port}:{settings.bind}:{port}"
+        )
+    if settings.auth == "token":
+        lines.append(f"Token   jupyfleet token show {which}")
+    return [*lines, f"Agents  jupyfleet mcp-config {which}"]
 
 
 def mcp_configuration(settings: Settings) -> str:

@@ -62,4 +62,4 @@ def servers_of(hosts: list[SiteHost]) -> list[Server]:
 
 
 def _is_loopback(host: SiteHost) -> bool:
-    return host.name != "@local" and ipaddress.ip_address(host.settings.bind).is_loopback
+    return not host.is_this_machine and ipaddress.ip_address(host.settings.bind).is_loopback

@@ -79,5 +79,5 @@ def rotate(
         "token rotate", hosts, site.rotate_token, verify=True, as_json=json, strategy=strategy, inventory=inventory
     )
     if not json and len(hosts) == 1 and results[0].is_good:
-        report.print_way_in(report.console(), hosts[0])
+        report.print_way_in(report.console(), hosts[0], inventory)
     common.leave(results)

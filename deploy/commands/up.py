@@ -31,5 +31,5 @@ def up(
     strategy = common.strategy_of(serial, parallel, canary, max_failures)
     results = common.run("up", hosts, site.up, verify=True, as_json=json, strategy=strategy, inventory=inventory)
     if not json and len(hosts) == 1 and results[0].is_good:
-        report.print_way_in(report.console(), hosts[0])
+        report.print_way_in(report.console(), hosts[0], inventory)
     common.leave(results)

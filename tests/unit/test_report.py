@@ -220,7 +220,7 @@ def test_the_console_of_a_log_is_wide_and_shows_no_pictures() -> None:
 def way_in(home: str, **data: Any) -> str:
     settings = read_settings("lab1", {"jupyter_home": home} | data)
     out = io.StringIO()
-    report.print_way_in(Console(file=out, width=60), SiteHost("lab1", {}, settings))
+    report.print_way_in(Console(file=out, width=60), SiteHost("@local", {}, settings), Path("inventories/local.py"))
     return out.getvalue()
 
 
@@ -261,6 +261,26 @@ def test_a_server_is_reached_at_an_address_that_one_can_connect_to(bind: str, ur
     text = way_in("/srv/lab", jupyter_bind=bind)
     assert f"Open   {url}lab\n" in text
     assert f'"{url}mcp"' in text
+
+
+def test_the_way_to_another_host_leads_there_from_here() -> None:
+    def told(**data: Any) -> list[str]:
+        settings = read_settings("lab1", {"jupyter_scope": "system", "jupyter_provider": "uv"} | data)
+        out = io.StringIO()
+        host = SiteHost("lab1", {"ssh_hostname": "lab1.example.org"}, settings)
+        report.print_way_in(Console(file=out, width=60), host, Path("my site.py"))
+        return out.getvalue().splitlines()
+
+    assert told() == [
+        "",
+        "Open    http://lab1.example.org:8888/lab",
+        "Token   jupyfleet token show 'my site.py' --limit lab1",
+        "Agents  jupyfleet mcp-config 'my site.py' --limit lab1",
+    ]
+    assert "Open    https://lab1.example.org:8888/lab" in told(jupyter_tls="self-signed")
+    local = told(jupyter_auth="none")
+    assert "ssh -L 8888:127.0.0.1:8888" in local[2]
+    assert not any("token show" in line for line in local)
 
 
 # --- what commands say ----------------------------------------------------------------------------------------------
