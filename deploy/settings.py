@@ -337,6 +337,8 @@ class Settings(BaseModel):
         if (self.source == "bundle") is (self.bundle is None):
             verb = "is needed with" if self.bundle is None else "is only for"
             refuse("bundle", f"{verb} jupyter_source 'bundle'")
+        if self.source == "bundle" and self.python.startswith("uv:"):
+            refuse("python", "needs the internet; with jupyter_source 'bundle' name a Python of the host")
         if self.source == "bundle" and self.provider == "pixi":
             refuse(
                 "source", "needs jupyter_provider 'uv'; pixi takes its packages from a mirror, jupyter_conda_channel"
