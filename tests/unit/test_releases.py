@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from deploy.environment.extension import Extension
@@ -98,6 +99,7 @@ def test_a_name_does_not_change_with_what_makes_no_difference(changes: dict[str,
 _LISTS = st.lists(st.sampled_from(["a", "b", "ab", "\0", "a\0b", ""]), max_size=3).map(tuple)
 
 
+@hypothesis_settings(deadline=None)  # A loaded machine takes any time.
 @given(_LISTS, _LISTS, _LISTS, _LISTS)
 def test_different_content_never_shares_a_name(locks: Any, extra: Any, other_locks: Any, other_extra: Any) -> None:
     one = Release("python3", None, locks, extra)
