@@ -87,6 +87,8 @@ def _made(name: str, make: Callable[[Path], None], *recipes: Path) -> Path:
             scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
             try:
                 make(scratch / "tree")
+                for outdated in CACHE.glob(f"{name}-*"):
+                    shutil.rmtree(outdated)
                 (scratch / "tree").rename(tree)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)

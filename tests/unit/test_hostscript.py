@@ -34,9 +34,20 @@ def entries() -> list[tuple[str, str]]:
 def start(program: str) -> subprocess.Popen[str]:
     """A host's Python, isolated, reading a program."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-", "jupyfleet:test"], stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd="/", env={}
-    )
+    # Tests that run in the background ignore SIGINT, and what they start does too; a host's Python does not.
+    ignored = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-", "jupyfleet:test"],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            cwd="/",
+            env={},
+        )
+    finally:
+        signal.signal(signal.SIGINT, ignored)
     assert process.stdin is not None
     process.stdin.write(program)
     process.stdin.close()
