@@ -11,184 +11,38 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from pathlib import PurePosixPath
+from typing import Any, Literal, get_args
 
-from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pyinfra.api.exceptions import PyinfraError
 
 from deploy.paths import HostPaths, TlsFiles
+from deploy.values import (
+    AbsolutePath,
+    Address,
+    BaseUrl,
+    BundleFile,
+    CondaChannel,
+    CondaRequirement,
+    Executable,
+    FirewallZone,
+    HostName,
+    PackageIndex,
+    PixiUrl,
+    PypiRequirement,
+    Python,
+    Sha256,
+    ShareTag,
+    SpacyModel,
+    UserName,
+    Version,
+)
 
 PREFIX = "jupyter_"
 
 #: Unix sockets have short paths (108 bytes with the final NUL, see unix(7)); the longest of ours is this much longer.
 _SOCKET_PATH_BYTES = 107
-#: A path with one of these cannot stand in supervisord's or systemd's files without an escape of its own: they are
-#: quotes and comments there, patterns of files (``*?[]``), or separate the directories of PATH (``:``).
-_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff%\"'\\;,#$`*?\[\]:]")
-
-
-def _absolute(value: str) -> str:
-    # Two leading slashes are a root of their own to pathlib, and would pass every comparison with other paths.
-    path = PurePosixPath(re.sub("^/+", "/", value))
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, such as /srv/notebooks")
-    if ".." in path.parts or _UNSAFE_IN_PATH.search(value):
-        raise ValueError("must be a plain path: no '..', quotes, backslashes, or any of % ; , # $ ` : * ? [ ]")
-    if value != value.strip():
-        raise ValueError("must be a plain path: no white space before or after it")
-    if path == PurePosixPath("/"):
-        raise ValueError("must not be the root directory")
-    return str(path)
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError as error:
-        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from error
-
-
-def _requirement(value: str) -> str:
-    try:
-        requirement = Requirement(value)
-    except InvalidRequirement as error:
-        raise ValueError("is no package requirement; write it as in 'altair>=5'") from error
-    if requirement.url:
-        raise ValueError("names a URL; name a package of the index, as in 'altair>=5'")
-    return str(requirement)
-
-
-def _base_url(value: str) -> str:
-    if not re.fullmatch(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*", value):
-        raise ValueError("must begin and end with a slash, such as / or /lab1/")
-    return value
-
-
-def _user_name(value: str) -> str:
-    # What useradd takes everywhere; a name of digits would be taken for a user id.
-    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", value):
-        raise ValueError("is no user name: small letters, digits, '_' and '-', not beginning with a digit")
-    if value == "root":
-        raise ValueError("may do everything; name a user who may do less, such as 'jupyter'")
-    return value
-
-
-def _zone(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,17}", value):
-        raise ValueError("is no name of a firewalld zone, such as 'public' or 'work'")
-    return value
-
-
-def _tag(value: str) -> str:
-    # The specification of virtio-fs gives a tag 36 bytes; blanks and slashes would not survive a unit file.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}", value):
-        raise ValueError("is no tag of a share: at most 36 letters, digits, '.', '_' and '-'")
-    return value
-
-
-def _host_name(value: str) -> str:
-    if not re.fullmatch(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
-        raise ValueError("is no host name without a port, such as 'lab1.example.org' or '*.example.org'")
-    return value
-
-
-def _program(value: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", value):
-        return value
-    try:
-        return _absolute(value)
-    except ValueError as error:
-        raise ValueError("must be a program's name or absolute path, such as python3.12 or /usr/bin/python3") from error
-
-
-def _executable(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError("must be an absolute path, such as /usr/bin/uv")
-    return value
-
-
-def _python(value: str) -> str:
-    if value.startswith("uv:"):
-        if not re.fullmatch(r"uv:3\.1[1-9](\.[0-9]+)?", value):
-            raise ValueError("must name a Python from 3.11 on, as in uv:3.13")
-        return value
-    return _program(value)
-
-
-def _conda_requirement(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_][a-z0-9._-]*\s*([<>=!~][0-9A-Za-z.*+!_,|<>=~ -]*)?", value):
-        raise ValueError("is no package of a channel; write it as in 'r-base>=4'")
-    return value
-
-
-def _index(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s@\"\\]+", value):
-        raise ValueError("must be an http(s) URL without a password; what is secret belongs into the host's ~/.netrc")
-    return value
-
-
-def _bundle(value: str) -> str:
-    on_host = value.removeprefix("file:")
-    if not on_host.startswith("/"):
-        raise ValueError("must be an absolute path, or file: and one on the host")
-    if value == on_host and not _is_file(Path(value)):
-        raise ValueError("is no file on the machine that deploys")
-    return value
-
-
-def _channel(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+|(https?|file)://[^\s@\"\\]+", value):
-        raise ValueError("must be a channel's name, or an http(s) or file URL without a password")
-    return value
-
-
-def _version(value: str) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)+", value):
-        raise ValueError("must be a version, such as 0.75.0")
-    return value
-
-
-def _sha256(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise ValueError("must be 64 hexadecimal digits")
-    return value
-
-
-def _pixi_url(value: str) -> str:
-    if not re.fullmatch(r"(https?://[^\s@]+|file:///[^\s]+|/.+)", value):
-        raise ValueError("must be an http(s) URL without a password, a file: URL on the host, or an absolute path")
-    try:
-        value.format(version="", arch="")
-    except (LookupError, ValueError) as error:
-        raise ValueError("may have {version} and {arch} in braces, and nothing else") from error
-    return value
-
-
-def _spacy_model(value: str) -> str:
-    if value == "none":
-        return value
-    location, _, digest = value.partition("#sha256=")
-    name = location.rsplit("/", 1)[-1]
-    if not re.fullmatch(r"en_core_web_sm-[0-9][A-Za-z0-9._]*-py3-none-any\.whl", name):
-        raise ValueError("must end in a wheel's name, such as en_core_web_sm-3.8.0-py3-none-any.whl")
-    is_url = re.match(r"https?://[^\s]+$", location)
-    if (is_url or digest) and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ValueError("must name the digest of the download: append #sha256= and 64 hexadecimal digits")
-    if not is_url and not (Path(location).is_absolute() and _is_file(Path(location))):
-        raise ValueError("must be an http(s) URL, or the absolute path of a wheel on the machine that deploys")
-    return value
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 
 
 class Settings(BaseModel):
@@ -200,13 +54,11 @@ class Settings(BaseModel):
         "user",
         description="Whose the server is: 'user': the login user's, no root; 'system': a service user's, from boot.",
     )
-    user: Annotated[str, AfterValidator(_user_name)] | None = Field(
-        None, description="The service user of scope 'system'; made when there is none."
-    )
+    user: UserName | None = Field(None, description="The service user of scope 'system'; made when there is none.")
     home: AbsolutePath = Field(description="Directory below which everything is kept: releases, configuration, logs.")
     port: int = Field(8888, ge=1, le=65535, description="TCP port that JupyterLab and MCP are served on.")
-    bind: Annotated[str, AfterValidator(_address)] = Field("127.0.0.1", description="IP address to listen on.")
-    allowed_hosts: list[Annotated[str, AfterValidator(_host_name)]] = Field(
+    bind: Address = Field("127.0.0.1", description="IP address to listen on.")
+    allowed_hosts: list[HostName] = Field(
         default_factory=list,
         description="Further names by which MCP clients may address the host, beside its own names and addresses.",
     )
@@ -217,10 +69,10 @@ class Settings(BaseModel):
         None, description="The certificate on the host, with those that lead to its authority, for jupyter_tls 'files'."
     )
     tls_key: AbsolutePath | None = Field(None, description="The key of that certificate, on the host.")
-    firewall_zone: Annotated[str, AfterValidator(_zone)] | None = Field(
+    firewall_zone: FirewallZone | None = Field(
         None, description="The zone of firewalld that the port is opened in, where it runs; None: its default zone."
     )
-    base_url: Annotated[str, AfterValidator(_base_url)] = Field("/", description="Path in front of /lab and /mcp.")
+    base_url: BaseUrl = Field("/", description="Path in front of /lab and /mcp.")
     auth: Literal["token", "none"] = Field(
         "token", description="'token': a token file made on the host; 'none': no authentication, loopback only."
     )
@@ -228,7 +80,7 @@ class Settings(BaseModel):
     workspace_mount: Literal["directory", "virtiofs"] = Field(
         "directory", description="What the workspace is: a directory of the host, or a share of the hypervisor."
     )
-    workspace_tag: Annotated[str, AfterValidator(_tag)] = Field(
+    workspace_tag: ShareTag = Field(
         "workspace", description="The tag of the share, with jupyter_workspace_mount 'virtiofs'."
     )
     provider: Literal["uv", "pixi"] = Field(
@@ -237,46 +89,46 @@ class Settings(BaseModel):
     profile: Literal["core", "full"] = Field(
         "core", description="'core': JupyterLab, collaboration and MCP; 'full': core, data science and NLP."
     )
-    extra_packages: list[Annotated[str, AfterValidator(_requirement)]] = Field(
+    extra_packages: list[PypiRequirement] = Field(
         default_factory=list, description="Further packages for the environment, as requirements."
     )
-    extra_conda_packages: list[Annotated[str, AfterValidator(_conda_requirement)]] = Field(
+    extra_conda_packages: list[CondaRequirement] = Field(
         default_factory=list, description="With provider 'pixi': further packages of the channel, as in 'r-base>=4'."
     )
-    spacy_model: Annotated[str, AfterValidator(_spacy_model)] | None = Field(
+    spacy_model: SpacyModel | None = Field(
         None,
         description="Where profile full gets en_core_web_sm: None: with 'pixi' from the channel, with 'uv' not at all; "
         "'none': not at all; with 'uv' a URL with #sha256=…, or a wheel's path.",
     )
-    python: Annotated[str, AfterValidator(_python)] = Field(
+    python: Python = Field(
         "python3",
         description="With 'uv': the host's Python (3.11 or newer) that environments are made from; 'uv:3.13' and the "
         "like: one that uv fetches.",
     )
-    uv: Annotated[str, AfterValidator(_executable)] | None = Field(
+    uv: Executable | None = Field(
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
     )
     source: Literal["index", "bundle"] = Field(
         "index",
         description="Where packages come from: 'index', or 'bundle': a file of `jupyfleet bundle`, no internet.",
     )
-    bundle: Annotated[str, AfterValidator(_bundle)] | None = Field(
+    bundle: BundleFile | None = Field(
         None,
         description="With source 'bundle': its path on the machine that deploys, or file: and its path on the host.",
     )
-    pypi_index: Annotated[str, AfterValidator(_index)] | None = Field(
+    pypi_index: PackageIndex | None = Field(
         None, description="URL of the package index (PEP 503), such as a mirror; None: what the host's pip or uv has."
     )
-    conda_channel: Annotated[str, AfterValidator(_channel)] = Field(
+    conda_channel: CondaChannel = Field(
         "conda-forge", description="With 'pixi': the channel, by its name or the URL of a mirror."
     )
-    pixi_version: Annotated[str, AfterValidator(_version)] = Field("0.75.0", description="Which pixi installs.")
-    pixi_digests: dict[str, list[Annotated[str, AfterValidator(_sha256)]]] | None = Field(
+    pixi_version: Version = Field("0.75.0", description="Which pixi installs.")
+    pixi_digests: dict[str, list[Sha256]] | None = Field(
         None,
         description="By architecture the sha256 of pixi's archive and of the executable in it; None: those that "
         "jupyfleet has pinned for its default version.",
     )
-    pixi_url: Annotated[str, AfterValidator(_pixi_url)] = Field(
+    pixi_url: PixiUrl = Field(
         "https://github.com/prefix-dev/pixi/releases/download/v{version}/pixi-{arch}-unknown-linux-musl.tar.gz",
         description="Where pixi's archive is, with {version} and {arch}: http(s), file: on the host, or a path on the "
         "machine that deploys.",
@@ -291,7 +143,6 @@ class Settings(BaseModel):
     mcp_room_idle_timeout: int = Field(
         600, ge=1, description="Seconds after which a notebook that nobody uses is saved and closed."
     )
-
     mcp_publish: bool = Field(
         False,
         description="Whether OV_MCP_SERVERS tells agents in the server's terminals and kernels of its MCP server.",
