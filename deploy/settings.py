@@ -169,7 +169,8 @@ class Settings(BaseModel):
         problems: list[Problem] = []
 
         def refuse(name: str, message: str) -> None:
-            problems.append(Problem("", PREFIX + name, f"{getattr(self, name)!r} {message}."))
+            value = getattr(self, name)
+            problems.append(Problem("", PREFIX + name, f"{message}." if value is None else f"{value!r} {message}."))
 
         if self.auth == "none" and not ipaddress.ip_address(self.bind).is_loopback:
             refuse("bind", "is no loopback address, and jupyter_auth is 'none'; use '127.0.0.1', or auth 'token'")

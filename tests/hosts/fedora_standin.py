@@ -62,6 +62,7 @@ serverurl=unix:///run/supervisor/supervisor.sock
 files=supervisord.d/*.ini
 """
 
+#: Whether Fedora's unit starts supervisord again could not be looked up; this one does.
 _SUPERVISORD_SERVICE = """\
 [Unit]
 Description=Process Monitoring and Control Daemon
