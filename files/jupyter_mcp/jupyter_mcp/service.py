@@ -14,14 +14,15 @@ from typing import Any
 from . import cells
 from .aftersave import AfterSave
 from .caller import current_caller
+from .contents_store import make_store
 from .errors import CellNotFound, CellRefused, ChangedOnDisk, SaveFailed
 from .execution import Execution, Executions
+from .file_store import FileStore
 from .keeper import Keeper
 from .kernels import Kernels
 from .mirror import Rendered
 from .presence import Presence
 from .rooms import OpenNotebook, Rooms
-from .storage import FileStore, make_store
 from .upstream import Collaboration
 from .watch import wait_for_change
 from .workspace import Workspace

@@ -388,7 +388,7 @@ async def test_a_cancelled_caller_leaves_the_save_running(
 
 async def test_a_save_that_does_not_arrive_is_noticed(jp_serverapp: Any, jp_root_dir: Path, monkeypatch: Any) -> None:
     """A disk that swallows a write: the read-back finds out."""
-    from jupyter_mcp.storage import FileStore
+    from jupyter_mcp.file_store import FileStore
 
     write_notebook(jp_root_dir / "a.ipynb", "one")
     async with connected(jp_serverapp, jp_root_dir) as tools:
