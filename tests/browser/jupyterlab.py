@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import nbformat
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Locator, Page, expect
 
 from tests.local_site import LocalSite
@@ -79,6 +80,15 @@ def log_in(context: BrowserContext, site: LocalSite) -> None:
     page.locator("#login_submit").click()
     page.wait_for_url("**/api/me", timeout=PATIENCE)
     page.close()
+
+
+def on_disk(site: LocalSite, path: str) -> list[str]:
+    """The sources of the cells in the file."""
+    try:
+        notebook = nbformat.read(site.workspace / path, as_version=4)
+    except ValueError:
+        return []  # Caught in the middle of being written.
+    return [cell.source for cell in notebook.cells]
 
 
 class Agent:

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, Route, WebSocketRoute, expect
 
-from tests.browser.jupyterlab import Agent, NotebookTab
+from tests.browser.jupyterlab import Agent, NotebookTab, on_disk
 from tests.local_site import LocalSite
 
 OpenTab = Callable[..., NotebookTab]
@@ -51,7 +51,7 @@ def test_what_a_person_types_is_seen_by_an_agent_and_is_saved(site: LocalSite, a
     typed = "b = 2 + 3  # größer 🙂"
     tab.wait_until(lambda: agent("cell_get", path=path, index=1)["source"] == typed, "the agent sees what was typed")
     assert agent.sources(path) == ["a = 1", typed]
-    tab.wait_until(lambda: _on_disk(site, path) == ["a = 1", typed], "what was typed is on disk")
+    tab.wait_until(lambda: on_disk(site, path) == ["a = 1", typed], "what was typed is on disk")
 
 
 def test_an_agent_that_waits_is_woken_by_a_person(agent: Agent, open_tab: OpenTab) -> None:
@@ -193,7 +193,7 @@ def test_two_people_and_an_agent_edit_different_cells(site: LocalSite, agent: Ag
     ada.shows(*expected)
     bob.shows(*expected)
     ada.wait_until(lambda: agent.sources(path) == expected, "the agent sees all edits")
-    ada.wait_until(lambda: _on_disk(site, path) == expected, "all edits are on disk")
+    ada.wait_until(lambda: on_disk(site, path) == expected, "all edits are on disk")
     saved = [cell.id for cell in nbformat.read(site.workspace / path, as_version=4).cells]
     assert saved[:4] == ids
     assert len(set(saved)) == 5
@@ -235,8 +235,33 @@ def test_a_person_and_an_agent_in_the_same_cell_at_the_same_time(
     )
     tab.shows(expected)
     tab.wait_until(lambda: agent.sources(path) == [expected], "the agent sees both texts")
-    tab.wait_until(lambda: _on_disk(site, path) == [expected], "both texts are on disk")
+    tab.wait_until(lambda: on_disk(site, path) == [expected], "both texts are on disk")
     assert tab.dialogs() == []
+
+
+def test_a_person_goes_on_typing_in_the_same_cell_whatever_an_agent_does_around_it(
+    agent: Agent, open_tab: OpenTab
+) -> None:
+    path = agent.notebook("around.ipynb", "a", "b", "c", "typed: ", "d", "e")
+    tab = open_tab(path)
+    tab.place_cursor(3)
+    typed = "typed: "
+    around: list[tuple[str, dict[str, Any]]] = [
+        ("cell_move", {"index": 2, "to": 0}),
+        ("cell_move", {"index": 0, "to": 2}),
+        ("cell_move", {"index": 0, "to": -1}),
+        ("cell_move", {"index": -1, "to": 0}),
+        ("cell_update", {"index": 0, "source": "# Title", "cell_type": "markdown"}),
+        ("cell_insert", {"index": 0, "source": "new"}),
+        ("cell_delete", {"index": 0}),
+    ]
+    for number, (tool, arguments) in enumerate(around):
+        agent(tool, path=path, **arguments)
+        tab.shows(*agent.sources(path))
+        tab.page.keyboard.type(f"{number} ")
+        typed += f"{number} "
+        what = f"all was typed into one cell after {tool} {arguments}"
+        tab.wait_until(lambda typed=typed: typed in agent.sources(path), what)  # type: ignore[misc]
 
 
 def test_edits_that_cross_on_the_way_are_merged(
@@ -272,7 +297,7 @@ def test_edits_that_cross_on_the_way_are_merged(
     merged = "typed_head = 0\ntail = 'of the agent'"
     tab.shows(merged)
     tab.wait_until(lambda: agent.sources(path) == [merged], "the agent sees both texts")
-    tab.wait_until(lambda: _on_disk(site, path) == [merged], "both texts are on disk")
+    tab.wait_until(lambda: on_disk(site, path) == [merged], "both texts are on disk")
     assert tab.dialogs() == []
 
 
@@ -325,7 +350,7 @@ def test_saving_by_person_and_agent_raises_no_dialog(site: LocalSite, agent: Age
         agent("cell_execute", path=path, index=0)
         tab.save()
         expected = [f"a = {number}", "b = 0" + "".join(map(str, range(1, number + 1)))]
-        tab.wait_until(lambda expected=expected: _on_disk(site, path) == expected, f"{expected} is on disk")  # type: ignore[misc]
+        tab.wait_until(lambda expected=expected: on_disk(site, path) == expected, f"{expected} is on disk")  # type: ignore[misc]
     tab.shows(*expected)
     assert tab.dialogs() == []
     assert not [text for text in tab.notifications() if re.search("disk|revert|overwrite|reload|save", text, re.I)]
@@ -377,14 +402,6 @@ def test_a_person_who_closes_the_window_is_soon_not_listed(agent: Agent, open_ta
     tab.close()
     watching.wait_until(lambda: _people(agent("notebook_list_users", path=path)) == [], "nobody is listed", seconds=60)
     assert _people(_room(agent, path)["users"]) == []
-
-
-def _on_disk(site: LocalSite, path: str) -> list[str]:
-    try:
-        notebook = nbformat.read(site.workspace / path, as_version=4)
-    except ValueError:
-        return []  # Caught in the middle of being written.
-    return [cell.source for cell in notebook.cells]
 
 
 def _kernels(tab: NotebookTab, path: str) -> set[str]:

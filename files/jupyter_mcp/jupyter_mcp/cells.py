@@ -179,17 +179,16 @@ def delete_cell(document: YNotebook, position: int) -> None:
 
 
 def move_cell(document: YNotebook, position: int, to: int) -> None:
-    """Move a cell so that it ends up at position `to`, keeping its id and content."""
-    if position == to:
-        return
-    cell = cell_dict(document.ycells[position], keep_trust=True)
-    with document.ydoc.transaction():
-        del document.ycells[position]
-        document.ycells.insert(to, document.create_ycell(cell))
+    """Move a cell so that it ends up at position `to`, keeping its id and content. Not to be called in a transaction."""
+    if position != to:
+        _exchange(document, position, to, cell_dict(document.ycells[position], keep_trust=True))
 
 
 def change_type(document: YNotebook, position: int, cell_type: str) -> bool:
-    """Give the cell another type, keeping id, source and metadata; whether anything changed."""
+    """Give the cell another type, keeping id, source and metadata; whether anything changed.
+
+    Not to be called in a transaction.
+    """
     check_cell_type(cell_type)
     old = cell_dict(document.ycells[position], keep_trust=True)
     if old["cell_type"] == cell_type:
@@ -203,9 +202,18 @@ def change_type(document: YNotebook, position: int, cell_type: str) -> bool:
         cell["metadata"].pop("trusted", None)
         if old["cell_type"] != "code" and old.get("attachments"):
             cell["attachments"] = old["attachments"]
-    with document.ydoc.transaction():
-        document.ycells[position] = document.create_ycell(cell)
+    _exchange(document, position, position, cell)
     return True
+
+
+def _exchange(document: YNotebook, position: int, to: int, cell: Cell) -> None:
+    """Take a cell out, and put what it becomes at position `to`, in a transaction each.
+
+    When one transaction does both above the cell in which a person types, JupyterLab moves the person's cursor to a
+    neighbour of that cell.
+    """
+    del document.ycells[position]
+    document.ycells.insert(to, document.create_ycell(cell))
 
 
 def youtputs(ycell: Map[Any]) -> Array[Any]:

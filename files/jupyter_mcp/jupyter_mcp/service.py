@@ -234,8 +234,8 @@ class Service:
         with notebook.document.ydoc.transaction():
             cells.upgrade_nbformat(notebook.document)
             cells.set_source(notebook.document, cells.shared_cell(notebook.document, position), source)
-            if cell_type is not None:
-                cells.change_type(notebook.document, position, cell_type)
+        if cell_type is not None:
+            cells.change_type(notebook.document, position, cell_type)
         changed = notebook.mirror.ids[position]
         await self._saved(notebook, f"Cell {position} was updated")
         return position, changed
@@ -269,9 +269,8 @@ class Service:
         position = self.locate(notebook, index, cell_id, expected_source_hash)
         target = cells.resolve_index(len(notebook.mirror), to)
         moved = notebook.mirror.ids[position]
-        with notebook.document.ydoc.transaction():
-            cells.upgrade_nbformat(notebook.document)
-            cells.move_cell(notebook.document, position, target)
+        cells.upgrade_nbformat(notebook.document)
+        cells.move_cell(notebook.document, position, target)
         await self._saved(notebook, f"Cell {position} was moved to {target}")
         return position, target, moved
 
