@@ -4,35 +4,19 @@ Exit codes: 0 all good; 1 a host failed or a check fell short; 2 wrong usage or 
 """
 
 # pyinfra runs its connections in greenlets: this must come before anything that opens a socket or starts a process.
-from gevent import monkey
+from deploy import thrift
 
-monkey.patch_all()
+thrift.prepare()
 
+import importlib  # noqa: E402
 import signal  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 
 import gevent  # noqa: E402
 import typer  # noqa: E402
 
-from deploy.commands import token  # noqa: E402
-from deploy.commands.bundle import bundle  # noqa: E402
-from deploy.commands.doctor import doctor  # noqa: E402
-from deploy.commands.down import down  # noqa: E402
-from deploy.commands.lock import lock, outdated  # noqa: E402
-from deploy.commands.logs import logs  # noqa: E402
-from deploy.commands.mcp_config import mcp_config  # noqa: E402
-from deploy.commands.plan import plan  # noqa: E402
-from deploy.commands.report import report  # noqa: E402
-from deploy.commands.rollback import rollback  # noqa: E402
-from deploy.commands.status import status  # noqa: E402
-from deploy.commands.up import up  # noqa: E402
-from deploy.commands.verify import verify  # noqa: E402
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="""
+_HELP = """
     Turn hosts into collaborative JupyterLab servers that people and AI agents share.
 
     Every command takes an INVENTORY, a Python file that lists hosts and their settings
@@ -40,17 +24,53 @@ app = typer.Typer(
 
     Exit codes: 0 all good; 1 a host failed or a check fell short; 2 wrong usage or settings,
     and nothing was touched.
-    """,
-)
+    """
 
-#: In the order in which ``--help`` lists them.
-for _command in (doctor, plan, up, verify, rollback, lock, outdated, bundle, status, logs, report, mcp_config, down):
-    app.command()(_command)
-app.add_typer(token.app, name="token")
+#: Each command and the module of `deploy.commands` with its function, in the order in which ``--help`` lists them.
+COMMANDS = {
+    "doctor": "doctor",
+    "plan": "plan",
+    "up": "up",
+    "verify": "verify",
+    "rollback": "rollback",
+    "lock": "lock",
+    "outdated": "lock",
+    "bundle": "bundle",
+    "status": "status",
+    "logs": "logs",
+    "report": "report",
+    "mcp-config": "mcp_config",
+    "down": "down",
+}
+#: Commands with commands of their own, likewise.
+GROUPS = {"token": "token"}
+
+
+def program(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The program; where the arguments begin with a command, with that one alone, since each takes time to load."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help=_HELP,
+    )
+    # A program of a single command would take its name for an argument.
+    app.callback()(lambda: None)
+    everything = [*COMMANDS, *GROUPS]
+    for name in [arguments[0]] if arguments and arguments[0] in everything else everything:
+        module = importlib.import_module(f"deploy.commands.{GROUPS.get(name) or COMMANDS[name]}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name.replace("-", "_")))
+    return app
 
 
 def main() -> None:
     """Run the program."""
     # As an exception Ctrl-C would come up in whatever greenlet runs at that moment, and be printed there.
     gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
+    app = program(sys.argv[1:])
+    thrift.after_pyinfra()
     app()

@@ -37,7 +37,7 @@ def up(planning: bool = False) -> None:
     settings = settings_of_current_host()
     machine = machine_of_current_host(settings)
     if machine.problems:
-        preflight.passed(name="Preflight", machine=machine)
+        preflight.passed(name="Preflight", machine=machine, settings=settings)
         return
     check_lock(settings) if planning else ensure_lock(settings)
     components: list[Component] = [component(settings, machine) for component in ORDER]
@@ -61,7 +61,7 @@ def rollback(to: str | None = None) -> None:
     settings = settings_of_current_host()
     machine = machine_of_current_host(settings) if settings.scope == "system" else Machine()
     if settings.scope == "system" and machine.distribution is None:
-        preflight.passed(name="Preflight", machine=machine)
+        preflight.passed(name="Preflight", machine=machine, settings=settings)
         return
     proof = Service(settings, machine).proof()
     environment.rolled_back(
@@ -104,7 +104,7 @@ def _remove(workspaces: frozenset[str]) -> None:
     # What keeps a deploy from a host, a taken port for one, does not keep it from being cleared.
     machine = machine_of_current_host(settings) if settings.scope == "system" else Machine()
     if settings.scope == "system" and machine.distribution is None:
-        preflight.passed(name="Preflight", machine=machine)
+        preflight.passed(name="Preflight", machine=machine, settings=settings)
         return
     components: list[Component] = [component(settings, machine) for component in ORDER]
     system = [entry.path for entry in _files(components) if entry.system]
@@ -121,7 +121,7 @@ def rotate_token() -> None:
     settings = settings_of_current_host()
     machine = machine_of_current_host(settings)
     if machine.problems:
-        preflight.passed(name="Preflight", machine=machine)
+        preflight.passed(name="Preflight", machine=machine, settings=settings)
         return
     components: list[Component] = [component(settings, machine) for component in ORDER]
     _files(components)

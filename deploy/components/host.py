@@ -19,7 +19,7 @@ class Host(Component):
     user of the server's own are made."""
 
     def install(self) -> None:
-        preflight.passed(name="Preflight", machine=self.machine)
+        preflight.passed(name="Preflight", machine=self.machine, settings=self.settings)
         if self.machine.distribution is not None:
             packages = _PACKAGES[self.machine.distribution.family]
             machine_operations.prepared(name="Packages and user", packages=packages, settings=self.settings)

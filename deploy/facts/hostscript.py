@@ -7,11 +7,13 @@ host script.
 
 from __future__ import annotations
 
-import ast
+import base64
 import functools
 import json
 import os
+import re
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +28,7 @@ from deploy.paths import FILES
 from jupyfleet_host.common import FAILURE
 
 PACKAGE = "jupyfleet_host"
+_IMPORT = re.compile(rf"^[ \t]*from {PACKAGE}(?:\.(\w+))? import (?:\(([^)]*)\)|(.*)$)", re.MULTILINE)
 
 #: Seconds that a host has to answer a question, its waiting for a server that is just starting included.
 ANSWER_SECONDS = int(os.environ.get("JUPYFLEET_ANSWER_SECONDS") or 240)
@@ -36,10 +39,10 @@ _GRACE = 30
 
 # What nobody foresaw is a failure like any other for whoever asked, with a traceback on standard error for us.
 _LOADER = """\
-import json, signal, sys, traceback, types
+import binascii, json, signal, sys, traceback, types, zlib
 signal.alarm({seconds})
 try:
-    for name, text in {modules}:
+    for name, text in json.loads(zlib.decompress(binascii.a2b_base64({modules!r}))):
         module = sys.modules[name] = types.ModuleType(name)
         parent, _, child = name.rpartition(".")
         if parent:
@@ -98,7 +101,7 @@ def source(
     connection lasts.
     """
     return _LOADER.format(
-        modules=_modules((*sorted(set(also)), module)),
+        modules=_packed((*sorted(set(also)), module)),
         package=PACKAGE,
         module=module,
         function=function,
@@ -111,10 +114,15 @@ def source(
 
 
 @functools.cache
-def _modules(modules: tuple[str, ...]) -> str:
-    """The names and texts that modules need, as Python writes them, in an order in which they can be loaded."""
+def _packed(modules: tuple[str, ...]) -> str:
+    """What `_texts` says, small: a line sends little before it waits for the other end to say that it has arrived."""
+    return base64.b64encode(zlib.compress(json.dumps(_texts(modules)).encode())).decode()
+
+
+def _texts(modules: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The names and texts that modules need, in an order in which they can be loaded."""
     needed = dict.fromkeys(name for module in ("identity", *modules) for name in _with_imports(module))
-    return repr([(PACKAGE, _text("__init__")), *((f"{PACKAGE}.{name}", _text(name)) for name in needed)])
+    return [(PACKAGE, _text("__init__")), *((f"{PACKAGE}.{name}", _text(name)) for name in needed)]
 
 
 @functools.cache
@@ -125,13 +133,13 @@ def _with_imports(module: str) -> tuple[str, ...]:
 
 
 def _imports(text: str) -> list[str]:
-    """The modules of ours that a text imports: ``from package import X`` or ``from package.X import …``."""
-    found = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{PACKAGE}."):
-            found.append(node.module.removeprefix(f"{PACKAGE}."))
+    """The modules of ours that a text imports: ``from package import X, Y`` or ``from package.X import …``.
+
+    (Python's own parser would tell as well, and takes ten times as long, before every run.)
+    """
+    found: list[str] = []
+    for module, names, some in _IMPORT.findall(text):
+        found += [module] if module else re.findall(r"\w+", re.sub(r"\bas \w+", "", names or some))
     return found
 
 
@@ -266,7 +274,8 @@ def tell(
 
 def _python(module: str, function: str, *, as_root: bool) -> tuple[str, ...]:
     """Our own name stands behind the dash so that a log of commands says what was run."""
-    python = f"python3 - jupyfleet:{module}.{function}"
+    # Isolated, and the standard library alone: what lies in the directory or in site-packages is none of it.
+    python = f"python3 -I -S - jupyfleet:{module}.{function}"
     if not as_root:
         return (python,)
     # Root needs no sudo, and need not have it. Whoever needs a password for it sets pyinfra's own _sudo.

@@ -9,6 +9,7 @@ import platform
 import pwd
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 from jupyfleet_host import distribution, processes, selinux
@@ -64,6 +65,8 @@ def _systemd_problem() -> str | None:
 
 
 def _python_version(program: str) -> tuple[int, ...] | None:
+    if program == "python3":  # Which is what runs this.
+        return tuple(sys.version_info[:3])
     code = "import sys; print(*sys.version_info[:3])"
     try:
         done = subprocess.run([program, "-c", code], capture_output=True, text=True, timeout=60, check=True)

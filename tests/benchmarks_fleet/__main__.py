@@ -8,20 +8,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks_fleet.contenders import Contender, contenders, environ_of
+from tests.benchmarks_fleet import goals
+from tests.benchmarks_fleet.contenders import contenders
+from tests.benchmarks_fleet.growth import names_of_one_host
 from tests.benchmarks_fleet.latency import PORT as DELAYED_PORT
 from tests.benchmarks_fleet.latency import delayed
+from tests.benchmarks_fleet.measure import measure, measure_growth
 from tests.fleet.site import SITE, Site
-from tests.local_site import ROOT
 from tests.machines import sshd_hosts
-from tests.machines.sshd_hosts import PORT, Network
+from tests.machines.sshd_hosts import PORT, Network, SshdHost
+
+#: How many hosts are behind a line with a delay, and how many names the growth is measured with.
+BEHIND_A_LINE = 10
+GROWTH = (30, 100, 300)
 
 
 def main() -> None:
@@ -29,32 +33,53 @@ def main() -> None:
     if reason := sshd_hosts.why_not():
         sys.exit(f"no hosts can be made here: {reason}")
     with (
-        tempfile.TemporaryDirectory(prefix="jupyfleet-bench-") as directory,
-        Network(Path(directory) / "net") as network,
+        tempfile.TemporaryDirectory(prefix="jupyfleet-bench-") as name,
+        Network(Path(name) / "net") as network,
     ):
-        first = network.host("first")
-        model = Site(Path(directory) / "model", [first])
-        _must(model, "up")
-        with sshd_hosts.image_of(first, [f"{SITE}/{name}" for name in ("run", "log", ".jupyfleet.deploy")]) as image:
-            first.stop()
-            hosts = network.start([f"bench{number:03}" for number in range(arguments.hosts)], image=image)
-            site = Site(Path(directory) / "site", hosts)
-            print(f"deploying {len(hosts)} hosts", file=sys.stderr)
-            _must(site, "up", "--parallel", str(2 * (os.cpu_count() or 1)))
-            line: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-            if arguments.rtt:
-                line = delayed([host.address for host in hosts], PORT, arguments.rtt / 1000)
+        directory = Path(name)
+        hosts = _deployed(network, directory, max([*arguments.hosts, BEHIND_A_LINE if arguments.rtt else 1]))
+        for count in arguments.hosts:
+            site = Site(directory / f"site{count}", hosts[:count])
+            everyone = contenders(site, directory / f"others{count}")
+            print(goals.table(measure(site, everyone, arguments.rounds), count, rtt=0), flush=True)
+        if arguments.rtt:
+            site = Site(directory / "line", hosts[:BEHIND_A_LINE])
+            with delayed([host.address for host in site.hosts], PORT, arguments.rtt / 1000):
                 _reach_through(site, network)
-            with line:
-                _measure(site, contenders(site, Path(directory) / "others"), arguments.rounds)
+                figures = measure(site, contenders(site, directory / "others-line"), arguments.rounds)
+            print(goals.table(figures, len(site.hosts), rtt=arguments.rtt), flush=True)
+        if arguments.growth:
+            sites = [names_of_one_host(directory / f"names{count}", hosts[0], count) for count in GROWTH]
+            print(goals.growth_table(measure_growth(sites)), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-fleet BENCH='…'", description=__doc__)
-    parser.add_argument("--hosts", type=int, default=10, help="how many hosts")
-    parser.add_argument("--rounds", type=int, default=3, help="how often everyone is measured; the median is told")
-    parser.add_argument("--rtt", type=float, default=0, help="a round trip to every host, in milliseconds")
+    parser.add_argument("--hosts", type=int, nargs="*", default=[1, 10, 30], help="how many hosts, one table for each")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often everyone is measured, Ansible a third of it; medians are told"
+    )
+    parser.add_argument(
+        "--rtt", type=float, default=0, help=f"{BEHIND_A_LINE} hosts behind a round trip of so many milliseconds, too"
+    )
+    parser.add_argument("--growth", action="store_true", help=f"plan over {GROWTH} names of one host, too")
     return parser.parse_args()
+
+
+def _deployed(network: Network, directory: Path, count: int) -> Sequence[SshdHost]:
+    """So many hosts, each with a server of its own that runs."""
+    first = network.host("first")
+    _must(Site(directory / "model", [first]), "up")
+    with contextlib.ExitStack() as stack:
+        without = [f"{SITE}/{name}" for name in ("run", "log", ".jupyfleet.deploy")]
+        image = stack.enter_context(sshd_hosts.image_of(first, without))
+        first.stop()
+        hosts = network.start([f"bench{number:03}" for number in range(count)], image=image)
+        # Their files are on it as long as they run.
+        network.keep(stack.pop_all())
+    print(f"deploying {count} hosts", file=sys.stderr)
+    _must(Site(directory / "all", hosts), "up", "--parallel", str(2 * (os.cpu_count() or 1)))
+    return hosts
 
 
 def _must(site: Site, command: str, *options: str) -> None:
@@ -69,41 +94,6 @@ def _reach_through(site: Site, network: Network) -> None:
     with network.known_hosts.open("a") as known:
         known.writelines(f"[{host.address}]:{DELAYED_PORT} {key}\n" for host in site.hosts)
     site.own |= {host.name: {"ssh_port": DELAYED_PORT} for host in site.hosts}
-
-
-def _measure(site: Site, everyone: list[Contender], rounds: int) -> None:
-    walls: dict[str, list[float]] = {contender.name: [] for contender in everyone}
-    cpus: dict[str, list[float]] = {contender.name: [] for contender in everyone}
-    commands: dict[str, float] = {}
-    for _ in range(rounds):
-        for contender in everyone:
-            before = site.hosts[0].served()[1]
-            wall, cpu = _run(contender, site)
-            walls[contender.name].append(wall)
-            cpus[contender.name].append(cpu)
-            commands[contender.name] = site.hosts[0].served()[1] - before
-    count = len(site.hosts)
-    floor = statistics.median(walls[everyone[0].name])
-    print(f"{count} hosts, {rounds} rounds, nothing to change; medians\n")
-    print("| | wall | against the floor | controller's CPU per host | remote commands per host |")
-    print("| --- | --- | --- | --- | --- |")
-    for contender in everyone:
-        wall, cpu = statistics.median(walls[contender.name]), statistics.median(cpus[contender.name])
-        per_host = f"{cpu / count * 1000:.0f} ms"
-        print(f"| {contender.name} | {wall:.2f} s | {wall / floor:.1f}× | {per_host} | {commands[contender.name]} |")
-
-
-def _run(contender: Contender, site: Site) -> tuple[float, float]:
-    """Wall and CPU seconds of one run."""
-    before, began = os.times(), time.monotonic()
-    done = subprocess.run(
-        contender.command, cwd=ROOT, env=environ_of(contender, site), capture_output=True, text=True, check=False
-    )
-    wall, after = time.monotonic() - began, os.times()
-    if done.returncode:
-        sys.exit(f"{contender.name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return wall, spent
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ def test_a_second_run_changes_nothing(deployed: Deployed) -> None:
     assert deployed.host.shell(listing) == before
 
 
-def test_a_second_run_and_all_its_checks_cost_one_connection_and_three_commands(deployed: Deployed) -> None:
+def test_a_second_run_and_all_its_checks_cost_one_connection_and_two_commands(deployed: Deployed) -> None:
     connections, commands = deployed.host.served()
     assert deployed.site.run("up").returncode == 0
-    assert deployed.host.served() == (connections + 1, commands + 3)
+    assert deployed.host.served() == (connections + 1, commands + 2)
 
 
 def test_the_plan_is_empty_then_and_shows_what_another_setting_would_change(deployed: Deployed) -> None:

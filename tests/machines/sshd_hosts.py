@@ -206,6 +206,7 @@ class Network:
         self.known_hosts = self.keys / "known_hosts"
         self._directory = directory
         self._hosts: list[SshdHost] = []
+        self._kept = contextlib.ExitStack()
         # Addresses of our own, so that suites can run side by side.
         self._prefix = f"127.{100 + os.getpid() // 250 % 100}.{os.getpid() % 250 + 1}"
         self._next = 1
@@ -287,10 +288,15 @@ class Network:
         self._hosts.append(host)
         return host
 
+    def keep(self, resources: contextlib.ExitStack) -> None:
+        """Hold on to what hosts stand on, until they are gone."""
+        self._kept.push(resources)
+
     def stop(self) -> None:
         """End every host; what is left of them are empty directories."""
         while self._hosts:
             self._hosts.pop().stop()
+        self._kept.close()
 
     def __enter__(self) -> Network:
         return self

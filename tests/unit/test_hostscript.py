@@ -38,7 +38,7 @@ def start(program: str) -> subprocess.Popen[str]:
     ignored = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-", "jupyfleet:test"],
+            [sys.executable, "-I", "-S", "-", "jupyfleet:test"],
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -64,7 +64,7 @@ def run(module: str, function: str, spec: dict[str, Any]) -> tuple[int, dict[str
 
 def sent(module: str) -> list[str]:
     """The modules that travel with a module, in order."""
-    names = [name for name, _ in ast.literal_eval(hostscript._modules((module,)))]
+    names = [name for name, _ in hostscript._texts((module,))]
     assert names[0] == hostscript.PACKAGE
     return [name.removeprefix(f"{hostscript.PACKAGE}.") for name in names[1:]]
 
@@ -86,7 +86,26 @@ def test_only_what_is_needed_is_sent() -> None:
     assert not {"environment", "package_index", "tree"} & set(sent("probe"))
 
 
-@pytest.mark.parametrize("module", sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init__"))
+MODULES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "__init__")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_are_found_as_python_finds_them(module: str) -> None:
+    text = (FOLDER / f"{module}.py").read_text()
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.module]
+    wanted = [alias.name for node in nodes if node.module == hostscript.PACKAGE for alias in node.names]
+    wanted += [
+        parts[1] for node in nodes if (parts := str(node.module).split("."))[0] == hostscript.PACKAGE and parts[1:]
+    ]
+    assert sorted(hostscript._imports(text)) == sorted(wanted)
+
+
+def test_imports_over_several_lines_and_under_other_names_are_found() -> None:
+    text = "from jupyfleet_host import (\n    a,\n    b as c,\n)\nfrom jupyfleet_host.d import e as f\nimport json\n"
+    assert hostscript._imports(text) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_imports_come_first_and_nothing_comes_twice(module: str) -> None:
     order = sent(module)
     assert len(set(order)) == len(order)

@@ -1,0 +1,52 @@
+"""What pyinfra and its libraries do at every start, or once more for every host, done once.
+
+Nothing here changes what they do, only how often; `make bench-fleet` shows what it saves. `prepare` comes before
+anything that opens a socket or starts a process, `after_pyinfra` once pyinfra has been imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def prepare() -> None:
+    """Let pyinfra's greenlets wait for sockets and processes, and leave unread what hardly anybody needs."""
+    from gevent import events, monkey
+
+    # While it patches, gevent asks every installed distribution for its plugins, some twenty times over.
+    vars(events)["notify_and_call_entry_points"] = vars(events)["notify"]
+    monkey.patch_all()
+    # paramiko wants it for `Match exec` in an SSH configuration, and finds it when it does.
+    _import_when_used("invoke")
+
+
+def after_pyinfra() -> None:
+    """Keep what pyinfra finds out for each host anew: its connectors, and the types of its arguments."""
+    from pyinfra.api import arguments, connectors, facts
+
+    connectors.entry_points = functools.cache(connectors.entry_points)
+    known = functools.cache(arguments.all_global_arguments)
+    for module in (arguments, facts):
+        vars(module)["all_global_arguments"] = known
+
+
+class _Unread(ModuleType):
+    """Stands for a module until something of it is used; whoever holds on to this one gets that one's things.
+
+    (importlib's own LazyLoader reads a module as soon as somebody says ``import``, before Python 3.12.)
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _import_when_used(name: str) -> None:
+    sys.modules.setdefault(name, _Unread(name))
