@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from jupyter_core.utils import ensure_async
@@ -18,8 +19,18 @@ from .mirror import Rendered
 
 __all__ = ["AfterSave"]
 
-# A burst of edits is signed once.
+# A burst of edits is signed once: when no save has followed for so long, and in a burst without end at times.
 _QUIET_SECONDS = 1.0
+_LONGEST_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class _Burst:
+    """Saves of one file, one upon the other: what was written last, and when the first was (by the loop's clock)."""
+
+    rendered: Rendered
+    began: float
+    timer: asyncio.TimerHandle
 
 
 class AfterSave:
@@ -29,21 +40,25 @@ class AfterSave:
         self._contents = contents_manager
         self._log = log
         self._checked: set[str] = set()
-        self._latest: dict[str, Rendered] = {}
+        self._waiting: dict[str, _Burst] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, path: str, rendered: Rendered) -> None:
         self._contents.emit(data={"action": "save", "path": path})
-        waiting = path in self._latest
-        self._latest[path] = rendered
-        if not waiting:
-            task = asyncio.create_task(self._later(path))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        loop = asyncio.get_running_loop()
+        earlier = self._waiting.get(path)
+        if earlier is not None:
+            earlier.timer.cancel()
+        began = earlier.began if earlier else loop.time()
+        due = min(loop.time() + _QUIET_SECONDS, began + _LONGEST_SECONDS)
+        self._waiting[path] = _Burst(rendered, began, loop.call_at(due, self._due, path))
 
-    async def _later(self, path: str) -> None:
-        await asyncio.sleep(_QUIET_SECONDS)
-        rendered = self._latest.pop(path)
+    def _due(self, path: str) -> None:
+        task = asyncio.create_task(self._finish(path, self._waiting.pop(path).rendered))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, path: str, rendered: Rendered) -> None:
         try:
             await self._checkpoint(path)
             if rendered.trusted:

@@ -179,7 +179,10 @@ def delete_cell(document: YNotebook, position: int) -> None:
 
 
 def move_cell(document: YNotebook, position: int, to: int) -> None:
-    """Move a cell so that it ends up at position `to`, keeping its id and content. Not to be called in a transaction."""
+    """Move a cell so that it ends up at position `to`, keeping its id and content.
+
+    Not to be called in a transaction.
+    """
     if position != to:
         _exchange(document, position, to, cell_dict(document.ycells[position], keep_trust=True))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_core.utils import ensure_async
 
-from .errors import KernelFailed
+from .errors import KernelDead, KernelFailed
 
 __all__ = ["Identity", "KernelConnection", "Request", "identity_of"]
 
@@ -132,11 +132,12 @@ class KernelConnection:
         raise KernelFailed("The kernel does not answer. Call kernel_restart, or look at the server's log.")
 
     async def wait_until_alive(self) -> None:
+        """Wait for Jupyter to start a kernel that died again; KernelDead when it does not."""
         for _ in range(int(_RESTART_SECONDS / _POLL_SECONDS)):
             if await self.alive():
                 return
             await asyncio.sleep(_POLL_SECONDS)
-        raise KernelFailed("The kernel is dead. Call kernel_restart to get a new one; all variables are lost.")
+        raise KernelDead("The kernel is dead, so all its variables are gone. Call kernel_restart to get a new one.")
 
     async def alive(self) -> bool:
         return bool(await ensure_async(self._manager.is_alive()))

@@ -11,6 +11,7 @@ __all__ = [
     "ChangedOnDisk",
     "CollaborationMissing",
     "ExecutionNotFound",
+    "KernelDead",
     "KernelFailed",
     "NotebookError",
     "NotebookNotFound",
@@ -55,6 +56,10 @@ class ChangedOnDisk(NotebookError):
 
 class KernelFailed(NotebookError):
     """The kernel could not be started, died, or was restarted."""
+
+
+class KernelDead(KernelFailed):
+    """The kernel's process is gone, and nobody has started another one in time: its variables are lost."""
 
 
 class ExecutionNotFound(NotebookError):

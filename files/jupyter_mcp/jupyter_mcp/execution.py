@@ -28,7 +28,9 @@ from .rooms import OpenNotebook, Rooms
 
 __all__ = ["Execution", "Executions"]
 
-# Outputs are written at once, unless this many came one upon the other.
+# How long outputs wait for the end of their cell, to be written with it: one update for everybody instead of two.
+_END_SECONDS = 0.002
+# From then on outputs are written at once, unless this many came one upon the other.
 _BURST = 3
 _FLUSH_SECONDS = 0.03
 _SAVE_SECONDS = 2.0
@@ -137,12 +139,11 @@ class Executions:
     def _remember(self, execution: Execution) -> None:
         self._known[execution.id] = execution
         self._active[execution.room_id] += 1
-        if len(self._known) <= _KEPT and self._kept_bytes <= _KEPT_BYTES:
-            return
-        for old in [known for known in self._known.values() if not known.running]:
-            self._forget(old)
-            if len(self._known) <= _KEPT and self._kept_bytes <= _KEPT_BYTES:
+        while len(self._known) > _KEPT or self._kept_bytes > _KEPT_BYTES:
+            oldest = next((known for known in self._known.values() if not known.running), None)
+            if oldest is None:
                 return
+            self._forget(oldest)
 
     def _forget(self, execution: Execution) -> None:
         del self._known[execution.id]
@@ -206,24 +207,28 @@ class Executions:
         execution.started_at = time.time()
         self._latest[execution.room_id, execution.cell_id] = execution
         request = await connection.execute(execution.code, execution.cell_id)
+        last: list[Operation] = []
         try:
-            await self._collect(execution, request)
+            last = await self._collect(execution, request)
         finally:
             execution.in_kernel = False
-            self._close_cell(execution, request)
+            self._close_cell(execution, request, last)
         request.late = functools.partial(self._print_late, execution)
         status, problem = _outcome(request)
         if request.failure is not None:
             self._kernels.told_of_loss(execution.room_id)
         return status, problem
 
-    async def _collect(self, execution: Execution, request: Request) -> None:
+    async def _collect(self, execution: Execution, request: Request) -> list[Operation]:
+        """Write outputs as they come; those that came with the end are returned, to be written with it."""
         last_save = last_write = time.monotonic()
         burst = 0
         while True:
             batch = [await request.messages.get()]
-            while not request.messages.empty():
-                batch.append(request.messages.get_nowait())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0 if burst else _END_SECONDS):
+                    while batch[-1] is not None:
+                        batch.append(await request.messages.get())
             operations: list[Operation] = []
             for message in batch:
                 if message is not None:
@@ -231,8 +236,7 @@ class Executions:
             if None in batch:
                 if request.failure is not None:
                     operations += execution.area.take("error", _death_notice(request.failure))
-                self._write(execution, operations)
-                return
+                return operations
             self._write(execution, operations)
             if time.monotonic() - last_save > _SAVE_SECONDS:
                 # Outputs that keep coming would put off the room's own debounced save for as long as they come.
@@ -294,13 +298,14 @@ class Executions:
         ycell = cells.shared_cell(notebook.document, position)
         return (notebook.document, ycell) if ycell.get("cell_type") == "code" else None
 
-    def _close_cell(self, execution: Execution, request: Request) -> None:
+    def _close_cell(self, execution: Execution, request: Request, last: list[Operation]) -> None:
         if request.reply is not None and isinstance(request.reply.get("execution_count"), int):
             execution.execution_count = request.reply["execution_count"]
         shown = self._shown_in(execution)
         if shown is not None:
             document, ycell = shown
             with document.ydoc.transaction():
+                Area.write(document, cells.youtputs(ycell), last)
                 ycell["execution_count"] = execution.execution_count
                 ycell["execution_state"] = "idle"
                 # What a user of this server ran may be shown, as when run from the browser.

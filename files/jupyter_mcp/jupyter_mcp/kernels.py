@@ -15,7 +15,7 @@ from jupyter_core.utils import ensure_async
 from tornado.web import HTTPError
 
 from .connection import Identity, KernelConnection, identity_of
-from .errors import KernelFailed
+from .errors import KernelDead, KernelFailed
 from .joining import Joining
 
 __all__ = ["Kernels"]
@@ -67,13 +67,17 @@ class Kernels:
             kernel_id = session["kernel"]["id"]
             manager = self._kernels.get_kernel(kernel_id)
             connection = self._connections.get(kernel_id)
-            if connection is None or not connection.usable:
-                connection = KernelConnection(kernel_id, manager, self._log)
-                await connection.start()
-                self._connections[kernel_id] = connection
-                self.drop_stale()
-            elif not await connection.alive():
-                await connection.wait_until_alive()
+            try:
+                if connection is None or not connection.usable:
+                    connection = KernelConnection(kernel_id, manager, self._log)
+                    await connection.start()
+                    self._connections[kernel_id] = connection
+                    self.drop_stale()
+                elif not await connection.alive():
+                    await connection.wait_until_alive()
+            except KernelDead:
+                self.told_of_loss(room_id)
+                raise
             found = (kernel_id, identity_of(manager))
             self._known[room_id] = found
             if known is not None and known != found:

@@ -8,7 +8,7 @@ changes the document. `render` gives, byte for byte, what nbformat would write (
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,9 @@ class Mirror:
         self._ycells = document.ycells
         self._ymeta = document.ydoc.get("meta", type=Map)
         self._ids: list[str | None] = [None] * len(self._ycells)
-        self._texts: list[tuple[str, bool] | None] = [None] * len(self._ycells)
+        # Of each cell the text, None when it has changed, and whether its outputs are trusted.
+        self._texts: list[str | None] = [None] * len(self._ycells)
+        self._trusted = [True] * len(self._ycells)
         self._stale = False
         self._listeners: list[Callable[[], None]] = []
         self.version = 0
@@ -106,9 +108,8 @@ class Mirror:
     def ids(self) -> list[str]:
         """The ids of all cells, in order."""
         self._settle()
-        for position, cell_id in enumerate(self._ids):
-            if cell_id is None:
-                self._ids[position] = str(self._ycells[position].get("id") or "")
+        for position in _missing(self._ids):
+            self._ids[position] = str(self._ycells[position].get("id") or "")
         return self._ids  # type: ignore[return-value]
 
     def render(self) -> Rendered:
@@ -117,19 +118,17 @@ class Mirror:
         meta = json.loads(str(self._ymeta))
         major, minor = int(meta.get("nbformat", 4)), int(meta.get("nbformat_minor", 5))
         with_id = (major, minor) >= (4, 5)
-        rendered: list[tuple[str, bool]] = []
-        for position, known in enumerate(self._texts):
-            if known is None:
-                known = self._texts[position] = _render(self._ycells[position], with_id)
-            rendered.append(known)
+        for position in _missing(self._texts):
+            self._texts[position], self._trusted[position] = _render(self._ycells[position], with_id)
+        texts: list[str] = self._texts  # type: ignore[assignment]
         metadata = meta.get("metadata") or {}
         for key in _TRANSIENT_METADATA:
             metadata.pop(key, None)
         head = _dumps({"metadata": metadata, "nbformat": major, "nbformat_minor": minor})
-        cells = "[\n" + ",\n".join([text for text, _ in rendered]) + "\n ]" if rendered else "[]"
+        cells = "[\n" + ",\n".join(texts) + "\n ]" if texts else "[]"
         # '"cells"' sorts before the other three keys.
         data = '{\n "cells": ' + cells + "," + head[1:] + "\n"
-        return Rendered(data.encode(), self.version, len(rendered), all(trusted for _, trusted in rendered))
+        return Rendered(data.encode(), self.version, len(texts), all(self._trusted))
 
     def duplicate_ids(self) -> bool:
         """Whether two cells share an id (two clients may undo the same deletion)."""
@@ -140,6 +139,7 @@ class Mirror:
         if self._stale or len(self._ids) != len(self._ycells):
             self._ids = [None] * len(self._ycells)
             self._texts = [None] * len(self._ycells)
+            self._trusted = [True] * len(self._ycells)
             self._stale = False
 
     def _changed(self) -> None:
@@ -180,7 +180,20 @@ class Mirror:
                 count = len(step["insert"])
                 self._ids[position:position] = [None] * count
                 self._texts[position:position] = [None] * count
+                self._trusted[position:position] = [True] * count
                 position += count
             elif "delete" in step:
                 del self._ids[position : position + step["delete"]]
                 del self._texts[position : position + step["delete"]]
+                del self._trusted[position : position + step["delete"]]
+
+
+def _missing(values: list[str | None]) -> Iterator[int]:
+    """The positions of None, as many as there are: a loop over all others would cost more than a cell's rendering."""
+    position = -1
+    while True:
+        try:
+            position = values.index(None, position + 1)
+        except ValueError:
+            return
+        yield position

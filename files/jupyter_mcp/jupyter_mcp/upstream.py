@@ -19,6 +19,7 @@ from jupyter_server_ydoc.utils import OutOfBandChanges
 from jupyter_ydoc import YNotebook
 
 from .errors import CollaborationMissing
+from .file_ids import FileIds
 from .history import History
 
 __all__ = ["PRIVATE_NAMES", "Collaboration"]
@@ -64,6 +65,7 @@ class Collaboration:
     def __init__(self, settings: dict[str, Any], log: logging.Logger | None = None) -> None:
         self._settings = settings
         self._log = log or logging.getLogger(__name__)
+        self._known_ids: FileIds | None = None
         self._histories: WeakKeyDictionary[DocumentRoom, History] = WeakKeyDictionary()
 
     @property
@@ -73,8 +75,11 @@ class Collaboration:
         return extension
 
     @property
-    def _file_ids(self) -> Any:
-        return self._required("file_id_manager")
+    def _file_ids(self) -> FileIds:
+        manager = self._required("file_id_manager")
+        if self._known_ids is None or self._known_ids.manager is not manager:
+            self._known_ids = FileIds(manager)
+        return self._known_ids
 
     def _required(self, name: str) -> Any:
         if name not in self._settings:
@@ -108,18 +113,16 @@ class Collaboration:
 
     def room_id(self, path: str) -> str:
         """The id of the room of a canonical path; makes a file id when there is none."""
-        file_id = self._file_ids.index(path)
-        return f"{_FORMAT}:{_TYPE}:{file_id}"
+        return f"{_FORMAT}:{_TYPE}:{self._file_ids.of(path)}"
 
     def known_room_id(self, path: str) -> str | None:
         """Like `room_id`, and None instead of making a file id."""
-        file_id = self._file_ids.get_id(path)
+        file_id = self._file_ids.known(path)
         return f"{_FORMAT}:{_TYPE}:{file_id}" if file_id else None
 
     def file_path(self, room_id: str) -> str | None:
         """Where the file of a room is now; a rename through Jupyter changes it."""
-        path: str | None = self._file_ids.get_path(room_id.split(":", 2)[2])
-        return path
+        return self._file_ids.path(room_id.split(":", 2)[2])
 
     def notebook_rooms(self) -> dict[str, DocumentRoom]:
         """Every live room of a notebook, by id."""
