@@ -45,11 +45,12 @@ class PixiRelease:
 
     tool: dict[str, Any]
     manifest: str
-    lock: str | None
+    lock: sitelock.Lock | None
     extension: Extension
     trials: tuple[tuple[str, ...], ...]
     cache: str
     megabytes: int
+    index: str | None = None
     wheels: tuple[Wheel, ...] = ()
     bundle: str | None = None
 
@@ -63,7 +64,7 @@ class PixiRelease:
     @property
     def count(self) -> int:
         """How many packages the lock names, for all platforms together."""
-        return len(sitelock.packages(self.lock or "")) + len(self.wheels) + 1
+        return len(sitelock.packages(self.lock)) + len(self.wheels) + 1
 
     @property
     def is_solved(self) -> bool:
@@ -71,12 +72,15 @@ class PixiRelease:
         return self.lock is not None
 
     def build_spec(self) -> dict[str, Any]:
+        lock, added = self.lock or ("", "")
         return {
             "provider": "pixi",
             "pixi": with_content(self.tool),
             "cache": self.cache,
             "manifest": self.manifest,
-            "lock": self.lock,
+            "lock": lock,
+            "added": added,
+            "index": self.index,
             "wheels": [*(wheel.build_spec() for wheel in self.wheels), Wheel(*self.extension.build()).build_spec()],
             "trials": [list(trial) for trial in self.trials],
             "megabytes": self.megabytes,
@@ -95,6 +99,7 @@ def pixi_release_of(settings: Settings) -> PixiRelease:
         trials=profile.trials + ((SPACY_TRIAL,) if settings.has_spacy_model else ()),
         cache=str(settings.paths.cache),
         megabytes=2 * profile.megabytes,
+        index=settings.pypi_index,
     )
 
 
@@ -114,6 +119,7 @@ def manifest_of(settings: Settings) -> str:
         conda=sorted(_split(spec) for spec in conda),
         pypi=sorted((found.name, sorted(found.extras), str(found.specifier) or "*") for found in pypi),
         index=settings.pypi_index,
+        added=sorted(profile.added),
         tasks=tasks,
     )
 

@@ -11,13 +11,15 @@ from typing import Final
 class Package:
     """One package: a requirement of PyPI, the specifications of conda-forge, and what Fedora calls it or what it needs.
 
-    Without `conda` the provider pixi takes it from PyPI, in the same lock; without `pypi` only pixi has it.
+    Without `conda` the provider pixi takes it from PyPI, in the same lock, or, where it is `added`, after pixi's solve,
+    with pip and a lock of its own; without `pypi` only pixi has it.
     `rpm` are packages of the host that the one from PyPI is of little use without; conda-forge's brings its own.
     """
 
     pypi: str | None
     conda: tuple[str, ...] = ()
     rpm: tuple[str, ...] = ()
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,13 @@ class Profile:
 
     @property
     def beside_conda(self) -> tuple[str, ...]:
-        """For the provider pixi: what comes from PyPI."""
-        return tuple(package.pypi for package in self.packages if package.pypi and not package.conda)
+        """For the provider pixi: what comes from PyPI, by pixi itself."""
+        return tuple(pack.pypi for pack in self.packages if pack.pypi and not pack.conda and not pack.added)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """For the provider pixi: what comes from PyPI once pixi has solved the rest, and never changes that."""
+        return tuple(pack.pypi for pack in self.packages if pack.pypi and pack.added)
 
     @property
     def rpm(self) -> tuple[str, ...]:
@@ -70,9 +77,9 @@ _CORE = (
     _same("ipywidgets"),
     Package("jupyterlab-git", ("jupyterlab-git", "git"), ("git",)),
     _same("jupyter-resource-usage"),
-    Package("fastmcp>=3.2.0"),
-    Package("mcp>=1.28.1"),
-    Package("starlette>=1.0.1"),
+    Package("fastmcp>=3.2.0", added=True),
+    Package("mcp>=1.28.1", added=True),
+    Package("starlette>=1.0.1", added=True),
 )
 _SCIENCE = (
     _same("matplotlib"),
@@ -93,7 +100,7 @@ _SCIENCE = (
 )
 #: Not on PyPI: `jupyter_spacy_model` says where the provider uv gets it.
 SPACY_MODEL: Final = Package(None, ("spacy-model-en_core_web_sm",))
-#: What pixi's environments stand on; pip is what installs the extension's wheel.
+#: What pixi's environments stand on; pip adds what comes after pixi's solve, and the extension.
 CONDA_BASE: Final = ("python>=3.11,<3.14", "pip")
 
 _CORE_TRIALS = (("jupyter-lab", "--version"), ("python", "-c", "import jupyter_mcp, jupyter_server_ydoc, ipykernel"))

@@ -1,8 +1,9 @@
 """The locks of a site: what its environments are made of, solved once for all hosts, kept beside the inventory.
 
-``LOCKS/PROVIDER-PROFILE/`` holds what was asked for and what was found: ``pixi.toml`` and ``pixi.lock``, or
-``requirements.in`` and ``requirements.txt``. Hosts that ask for something else than the profile alone (further
-packages, another channel) share a directory whose name ends in a digest of just that. Nothing here talks to a host.
+``LOCKS/PROVIDER-PROFILE/`` holds what was asked for and what was found: ``pixi.toml`` and ``pixi.lock``, with
+``requirements.txt`` for what pip adds; or ``requirements.in`` and ``requirements.txt``. Hosts that ask for something
+else than the profile alone (further packages, another channel) share a directory whose name ends in a digest of just
+that. Nothing here talks to a host.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from pyinfra.api.exceptions import PyinfraError
 
 from deploy.settings import Settings
 
-#: By provider: what is asked for, and what was found.
-FILES: Final = {"pixi": ("pixi.toml", "pixi.lock"), "uv": ("requirements.in", "requirements.txt")}
+#: The texts of what was found, in the order of `FOUND`.
+Lock = tuple[str, ...]
+
+#: By provider: the file of what is asked for, and those of what was found.
+ASKED: Final = {"pixi": "pixi.toml", "uv": "requirements.in"}
+FOUND: Final = {"pixi": ("pixi.lock", "requirements.txt"), "uv": ("requirements.txt",)}
 #: Settings that decide what is asked for, beside the profile; by provider.
 _OWN: Final = {
     "pixi": ("extra_packages", "extra_conda_packages", "conda_channel", "pypi_index", "spacy_model"),
@@ -46,7 +51,7 @@ def _default(name: str) -> object:
     return Settings.model_fields[name].get_default(call_default_factory=True)
 
 
-def read(settings: Settings, asked: str) -> str | None:
+def read(settings: Settings, asked: str) -> Lock | None:
     """The lock for just what is `asked`, or none."""
     return earlier(settings) if _was_asked(settings) == asked else None
 
@@ -58,27 +63,29 @@ def check(settings: Settings, asked: str) -> None:
         StaleLockError: it answers another question.
     """
     if earlier(settings) is not None and _was_asked(settings) != asked:
-        asked_file, found_file = FILES[settings.provider]
         raise StaleLockError(
-            f"{directory_of(settings)}/{found_file} is not for what the settings and this jupyfleet ask for: "
-            f"{asked_file} beside it differs. Run jupyfleet lock INVENTORY, and keep what it changes."
+            f"{directory_of(settings)}/{FOUND[settings.provider][0]} is not for what the settings and this jupyfleet "
+            f"ask for: {ASKED[settings.provider]} beside it differs. Run jupyfleet lock INVENTORY, and keep what it "
+            "changes."
         )
 
 
 def _was_asked(settings: Settings) -> str | None:
     directory = directory_of(settings)
-    file = directory / FILES[settings.provider][0] if directory else None
+    file = directory / ASKED[settings.provider] if directory else None
     return file.read_text(encoding="utf-8") if file and file.is_file() else None
 
 
-def earlier(settings: Settings) -> str | None:
+def earlier(settings: Settings) -> Lock | None:
     """The lock that is there, whatever it was made for: its versions stay where they can."""
     directory = directory_of(settings)
-    file = directory / FILES[settings.provider][1] if directory else None
-    return file.read_text(encoding="utf-8") if file and file.is_file() else None
+    files = [directory / name for name in FOUND[settings.provider]] if directory else []
+    return (
+        tuple(file.read_text(encoding="utf-8") for file in files) if all(map(Path.is_file, files)) and files else None
+    )
 
 
-def write(settings: Settings, asked: str, found: str) -> Path:
+def write(settings: Settings, asked: str, found: Lock) -> Path:
     """Keep a lock; what was asked for comes last, so that half of it is never taken for the whole.
 
     Raises:
@@ -88,8 +95,9 @@ def write(settings: Settings, asked: str, found: str) -> Path:
     if directory is None:
         raise PyinfraError("there is no place to keep the site's lock: set jupyter_locks to a directory.")
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in zip(reversed(FILES[settings.provider]), (found, asked), strict=True):
+    for name, text in zip(FOUND[settings.provider], found, strict=True):
         _replace(directory / name, text)
+    _replace(directory / ASKED[settings.provider], asked)
     return directory
 
 
@@ -101,10 +109,10 @@ def _replace(file: Path, text: str) -> None:
     Path(beside).rename(file)
 
 
-def packages(lock: str) -> dict[str, str]:
+def packages(lock: Lock | None) -> dict[str, str]:
     """Every package that a lock of either provider names, with its version; where platforms differ, with all."""
     found: dict[str, set[str]] = {}
-    for name, version in _pairs(lock):
+    for name, version in (pair for text in lock or () for pair in _pairs(text)):
         found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
@@ -119,9 +127,9 @@ def _pairs(lock: str) -> list[tuple[str, str]]:
     return conda + pypi
 
 
-def changes(old: str | None, new: str) -> list[str]:
+def changes(old: Lock | None, new: Lock) -> list[str]:
     """What differs between two locks, a line per package."""
-    before, after = packages(old or ""), packages(new)
+    before, after = packages(old), packages(new)
     lines = []
     for name in sorted({*before, *after}):
         if name not in before:

@@ -84,7 +84,7 @@ def uv_release_of(settings: Settings) -> UvRelease:
     return UvRelease(
         python=settings.python,
         uv=settings.uv,
-        locks=(of_site or committed_lock(settings.profile),),
+        locks=of_site or (committed_lock(settings.profile),),
         extra=() if of_site else tuple(settings.extra_packages),
         wheels=wheels,
         extension=JUPYTER_MCP,

@@ -39,6 +39,7 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
 
     - `pixi`: see `_program`; `cache`: the directory of packages, on the same disk for hard links;
     - `manifest` and `lock`: the texts of pixi.toml and pixi.lock;
+    - `added`: requirements with hashes that pip adds, and `index`, the package index for them, or none: PyPI;
     - `wheels`: ``[{"name", "sha256", "content"}]``, installed last and without dependencies.
     """
     program = _program(spec["pixi"])
@@ -53,26 +54,34 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
         keep_open=[lock],
         why="install the packages of pixi.lock",
     )
+    _add(spec, path, lock)
+
+
+def _add(spec: Spec, path: Path, lock: int) -> None:
+    """What comes after pixi's solve, with the environment's own pip: it changes nothing of what pixi installed."""
+    pip: list[str | Path] = [prefix_in(path) / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
+    pip += ["--ignore-installed", "--no-compile", "--no-warn-script-location", "--root-user-action=ignore"]
+    environ = _environ(spec) | {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_CACHE_DIR": f"{spec['cache']}/pip",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+    if certificates := environ.get("SSL_CERT_FILE"):
+        environ["PIP_CERT"] = certificates  # What pixi trusts; not every pip looks there by itself.
     with tempfile.TemporaryDirectory(prefix="jupyfleet-") as scratch:
+        if spec["added"].strip():
+            progress("adding the packages that come after pixi's solve")
+            requirements = Path(scratch) / "requirements.txt"
+            _write(requirements, spec["added"])
+            index = ["--index-url", spec["index"]] if spec["index"] else []
+            options = ["--require-hashes", "--only-binary=:all:", *index, "--requirement", requirements]
+            run([*pip, *options], env=environ, keep_open=[lock], why="add the packages that come after pixi's solve")
         for wheel in spec["wheels"]:
             progress(f"installing {wheel['name']}")
             file = Path(scratch) / wheel["name"]
             file.write_bytes(_verified(base64.b64decode(wheel["content"]), wheel["sha256"], wheel["name"]))
-            pip: list[str | Path] = [
-                prefix_in(path) / "bin/python",
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--no-index",
-            ]
-            run(
-                [*pip, "--ignore-installed", "--no-warn-script-location", "--root-user-action=ignore", file],
-                env=_environ(spec) | {"PIP_CONFIG_FILE": os.devnull, "PYTHONNOUSERSITE": "1"},
-                keep_open=[lock],
-                why=f"install {wheel['name']}",
-            )
+            run([*pip, "--no-index", file], env=environ, keep_open=[lock], why=f"install {wheel['name']}")
 
 
 def lock(spec: Spec) -> Result:

@@ -5,76 +5,28 @@ pixi is a stand-in (`pixi_standin`); conda's packages are made of PyPI's (`chann
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
-import signal
-import subprocess
-import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.environment import sitelock
-from deploy.paths import REQUIREMENTS
-from jupyfleet_host.package_index import environment_for_uv, read_pip_options
-from tests.environments.channel import Package, index, packages_of, python_packages, served
+from tests.environments.conftest import ended
 from tests.local_site import LocalSite
 
-STANDIN = Path(__file__).with_name("pixi_standin.py")
-#: What profile core takes from conda-forge, by PyPI's names, and what conda-forge calls it where that differs.
-WANTED = ("pip", "jupyterlab", "jupyter-server", "ipykernel", "ipywidgets", "jupyterlab-git", "jupyter-resource-usage")
-NAMES = {"jupyter-server": "jupyter_server"}
-MACHINE = os.uname().machine
+
+@pytest.fixture(scope="module")
+def settings(pixi_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return pixi_settings | {"jupyter_locks": str(tmp_path_factory.mktemp("site") / "lab.locks")}
 
 
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory, virtual = tmp_path_factory.mktemp("channel"), tmp_path_factory.mktemp("virtual") / "environment"
-    environ = dict(os.environ) | environment_for_uv(os.environ, Path.home())
-    subprocess.run([sys.executable, "-m", "venv", virtual], check=True)
-    uv = [Path(sys.executable).parent / "uv", "--quiet", "pip", "install", "--python", virtual / "bin/python"]
-    subprocess.run([*uv, "--require-hashes", "-r", REQUIREMENTS / "core.txt"], env=environ, check=True)
-    for package in [*python_packages(), *packages_of(virtual, WANTED, NAMES), Package("git", "2.47.0")]:
-        package.write(directory)
-    index(directory)
-    with served(directory) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def settings(channel: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What makes a site use the stand-in, the channel, and this machine's package index."""
-    program = f"#!{sys.executable}\n{STANDIN.read_text()}".encode()
-    archive = tmp_path_factory.mktemp("pixi") / f"pixi-{MACHINE}.tar.gz"
-    with tarfile.open(archive, "w:gz") as members:
-        member = tarfile.TarInfo("pixi")
-        member.size, member.mode = len(program), 0o755
-        members.addfile(member, io.BytesIO(program))
-    found = {
-        "jupyter_provider": "pixi",
-        "jupyter_conda_channel": channel,
-        "jupyter_pixi_url": str(archive.with_name("pixi-{arch}.tar.gz")),
-        "jupyter_pixi_digests": {
-            MACHINE: [hashlib.sha256(archive.read_bytes()).hexdigest(), hashlib.sha256(program).hexdigest()]
-        },
-        "jupyter_locks": str(tmp_path_factory.mktemp("site") / "lab.locks"),
-    }
-    if own_index := read_pip_options(os.environ, Path.home(), Path("/etc")).get("index-url"):
-        found["jupyter_pypi_index"] = own_index
-    return found
-
-
-@pytest.fixture(scope="module")
-def site(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
+def site(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
     site = LocalSite(tmp_path_factory.mktemp("jf") / "site", settings=settings)
     yield site
-    site.run("down")
-    for pid in site.processes():
-        os.kill(pid, signal.SIGKILL)
+    ended(site)
 
 
 def locks(site: LocalSite) -> Path:
@@ -96,7 +48,10 @@ def test_without_a_lock_one_is_made_on_the_host_and_brought_home(site: LocalSite
     lock = (locks(site) / "pixi.lock").read_text()
     assert "linux-64" in lock
     assert "linux-aarch64" in lock
-    assert {"jupyterlab", "jupyter-collaboration", "fastmcp", "python"} <= set(sitelock.packages(lock))
+    added = (locks(site) / "requirements.txt").read_text()
+    assert {"jupyterlab", "jupyter-collaboration", "python"} <= set(sitelock.packages((lock,)))
+    assert {"fastmcp", "mcp"} <= set(sitelock.packages((added,)))
+    assert not set(sitelock.packages((lock,))) & set(sitelock.packages((added,)))
     release = site.environment.resolve().parents[2]
     assert (release / "pixi.lock").read_text() == lock
     assert release.parent == site.home / "releases"
@@ -110,10 +65,13 @@ def test_a_second_run_changes_nothing(site: LocalSite) -> None:
 def test_another_host_gets_the_very_same(site: LocalSite, tmp_path: Path) -> None:
     before = (locks(site) / "pixi.lock").read_bytes()
     other = LocalSite(tmp_path / "other", settings=site.settings)
-    done = other.run("plan")
-    assert done.returncode == 0, done.stdout
-    assert "find versions" not in done.stdout
-    assert site.environment.resolve().parents[2].name in done.stdout
+    try:
+        assert "find versions" not in other.run("plan").stdout
+        done = other.run("up")
+        assert done.returncode == 0, done.stdout
+        assert other.environment.resolve().parents[2].name == site.environment.resolve().parents[2].name
+    finally:
+        ended(other)
     assert (locks(site) / "pixi.lock").read_bytes() == before
 
 

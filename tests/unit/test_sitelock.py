@@ -21,9 +21,9 @@ packages:
   sha256: aa
 - conda: https://conda.example.invalid/noarch/jupyter_server-2.17.0-pyhcf101f3_0.conda
   sha256: bb
-- pypi: https://files.example.invalid/fastmcp-3.2.0-py3-none-any.whl
-  name: fastmcp
-  version: '3.2.0'
+- pypi: https://files.example.invalid/jupyter_collaboration-4.1.0-py3-none-any.whl
+  name: jupyter-collaboration
+  version: '4.1.0'
 """
 
 
@@ -38,9 +38,10 @@ def test_a_lock_is_used_for_just_what_it_was_made_for(tmp_path: Path, provider: 
     asked = manifest_of(ours) if provider == "pixi" else requirements_of(ours)
     assert sitelock.read(ours, asked) is None
     sitelock.check(ours, asked)
-    directory = sitelock.write(ours, asked, "found\n")
+    found = ("found\n", "added\n") if provider == "pixi" else ("found\n",)
+    directory = sitelock.write(ours, asked, found)
     assert directory.name == f"{provider}-core"
-    assert sitelock.read(ours, asked) == "found\n"
+    assert sitelock.read(ours, asked) == found
     sitelock.check(ours, asked)
     assert sitelock.read(ours, asked + "# more\n") is None
     with pytest.raises(sitelock.StaleLockError, match="Run jupyfleet lock INVENTORY"):
@@ -57,7 +58,7 @@ def test_a_release_of_uv_is_made_from_the_sites_lock_where_there_is_one(tmp_path
     ours = settings(tmp_path, extra_packages=["altair"])
     assert uv_release_of(ours).locks == (committed_lock("core"),)
     assert uv_release_of(ours).extra == ("altair",)
-    sitelock.write(ours, requirements_of(ours), "altair==5 --hash=sha256:aa\n")
+    sitelock.write(ours, requirements_of(ours), ("altair==5 --hash=sha256:aa\n",))
     assert uv_release_of(ours).locks == ("altair==5 --hash=sha256:aa\n",)
     assert uv_release_of(ours).extra == ()
 
@@ -66,7 +67,7 @@ def test_a_release_of_pixi_is_named_by_manifest_lock_and_version(tmp_path: Path)
     ours = settings(tmp_path, provider="pixi")
     unsolved = pixi_release_of(ours)
     assert not unsolved.is_solved
-    sitelock.write(ours, manifest_of(ours), PIXI_LOCK)
+    sitelock.write(ours, manifest_of(ours), (PIXI_LOCK, "fastmcp==3.2.0 --hash=sha256:aa\n"))
     solved = pixi_release_of(ours)
     assert solved.is_solved
     mirrored = pixi_release_of(settings(tmp_path, provider="pixi", pixi_url="https://mirror.example.invalid/{arch}"))
@@ -77,16 +78,19 @@ def test_a_release_of_pixi_is_named_by_manifest_lock_and_version(tmp_path: Path)
 
 
 def test_both_kinds_of_lock_are_read_for_their_versions() -> None:
-    assert sitelock.packages(PIXI_LOCK) == {"fastmcp": "3.2.0", "jupyter-server": "2.17.0", "python": "3.13.1"}
+    found = {"jupyter-collaboration": "4.1.0", "jupyter-server": "2.17.0", "python": "3.13.1"}
+    assert sitelock.packages((PIXI_LOCK,)) == found
+    assert sitelock.packages((PIXI_LOCK, "fastmcp==3.2.0\n")) == found | {"fastmcp": "3.2.0"}
     text = (
         "anyio==4.1 \\\n    --hash=sha256:aa\nsoup==1 ; python_full_version < '3.12'\nsoup==2 ; sys_platform == 'x'\n"
     )
-    assert sitelock.packages(text) == {"anyio": "4.1", "soup": "1, 2"}
+    assert sitelock.packages((text,)) == {"anyio": "4.1", "soup": "1, 2"}
 
 
 def test_changes_are_said_a_line_per_package() -> None:
-    assert sitelock.changes("a==1\nb==1\n", "a==2\nc==1\n") == ["a 1 -> 2", "b 1 is no longer needed", "c 1 is new"]
-    assert sitelock.changes(None, "a==1\n") == ["a 1 is new"]
+    found = sitelock.changes(("a==1\nb==1\n",), ("a==2\nc==1\n",))
+    assert found == ["a 1 -> 2", "b 1 is no longer needed", "c 1 is new"]
+    assert sitelock.changes(None, ("a==1\n",)) == ["a 1 is new"]
 
 
 def test_pinned_digests_are_of_both_architectures() -> None:
