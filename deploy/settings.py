@@ -191,10 +191,6 @@ class Settings(BaseModel):
             refuse("bundle", f"{verb} jupyter_source 'bundle'")
         if self.source == "bundle" and self.python.startswith("uv:"):
             refuse("python", "needs the internet; with jupyter_source 'bundle' name a Python of the host")
-        if self.source == "bundle" and self.provider == "pixi":
-            refuse(
-                "source", "needs jupyter_provider 'uv'; pixi takes its packages from a mirror, jupyter_conda_channel"
-            )
         if self.provider == "pixi":
             if self.spacy_model_wheel:
                 refuse("spacy_model", "is for jupyter_provider 'uv'; with 'pixi' leave it out, or use 'none'")

@@ -12,7 +12,10 @@ import typer
 from pyinfra.api.exceptions import PyinfraError
 
 from deploy.commands import common
-from deploy.environment import bundle as bundles
+from deploy.environment import bundle_pixi, bundle_uv, sitelock
+from deploy.environment.uv import committed_lock, requirements_of
+from deploy.inventory import SiteHost
+from deploy.settings import Settings
 from jupyfleet_host.common import plural
 
 
@@ -39,23 +42,54 @@ def bundle(
     profile: Annotated[Profile, typer.Option(help="The profile of the hosts.")] = Profile.CORE,
     arch: Annotated[Arch, typer.Option(help="The architecture of the hosts.")] = _HERE,
     python: Annotated[
-        str, typer.Option(help="The version of the hosts' Python, such as 3.13; else this machine's.")
+        str, typer.Option(help="With uv: the version of the hosts' Python, such as 3.13; else this machine's.")
     ] = _PYTHON_HERE,
     extra: Annotated[
         list[str] | None, typer.Option(help="A further package, as in jupyter_extra_packages.", metavar="PACKAGE")
     ] = None,
+    inventory: Annotated[
+        Path | None,
+        typer.Option(help="The site of the hosts: its provider, its lock and its packages, else uv and no further."),
+    ] = None,
+    data: common.Data = None,
 ) -> None:
-    """Collect every wheel that a host needs, with the provider uv, and uv itself, for an install without internet.
+    """Collect every package that a host needs, and what installs them, for an install without internet.
 
     Deploy it with `jupyter_source = "bundle"` and `jupyter_bundle = "/path/of/the/file"`.
 
-    Example: `jupyfleet bundle --profile full --arch aarch64 --python 3.13 --output lab-aarch64.tar`
+    Example: `jupyfleet bundle --inventory lab.py --profile full --arch aarch64 --python 3.13 --output lab-aarch64.tar`
     """
+    settings = _settings(inventory, profile.value, data) if inventory else None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        count = bundles.make(profile.value, arch.value, python, output.resolve(), extra=tuple(extra or ()))
+        count = _make(settings, profile.value, arch.value, python, output.resolve(), tuple(extra or ()))
     except (PyinfraError, OSError) as error:
         typer.echo(f"jupyfleet: {error}", err=True)
         raise typer.Exit(common.EXIT_FAILED) from error
+    made_for = f"pixi on {arch.value}" if _is_pixi(settings) else f"Python {python} on {arch.value}"
     size = output.stat().st_size // 1_000_000
-    typer.echo(f"{output}: {plural(count, 'wheel', 'wheels')} for Python {python} on {arch.value}, {size} MB")
+    typer.echo(f"{output}: {plural(count, 'package', 'packages')} for {made_for}, {size} MB")
+
+
+def _make(settings: Settings | None, profile: str, arch: str, python: str, output: Path, extra: tuple[str, ...]) -> int:
+    if settings is None:
+        return bundle_uv.make(profile, arch, python, output, lock=committed_lock(profile), extra=extra)
+    if _is_pixi(settings):
+        if extra:
+            raise PyinfraError("--extra is for uv; pixi takes what the site's lock has. Set jupyter_extra_packages.")
+        return bundle_pixi.make(settings, arch, output)
+    of_site = sitelock.read(settings, requirements_of(settings))
+    wanted = extra if of_site else (*settings.extra_packages, *extra)
+    lock = of_site[0] if of_site else committed_lock(profile)
+    return bundle_uv.make(profile, arch, python, output, lock=lock, extra=wanted, index=settings.pypi_index)
+
+
+def _is_pixi(settings: Settings | None) -> bool:
+    return settings is not None and settings.provider == "pixi"
+
+
+def _settings(inventory: Path, profile: str, data: list[str] | None) -> Settings:
+    """Those of the first host that has the profile, or of the first host with it; no bundle is needed to make one."""
+    hosts = common.load(inventory, None, [*(data or []), "jupyter_source=index", "jupyter_bundle=null"], False)
+    found: list[SiteHost] = [host for host in hosts if host.settings.profile == profile]
+    return (found or hosts)[0].settings.model_copy(update={"profile": profile})

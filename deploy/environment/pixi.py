@@ -14,6 +14,7 @@ from typing import Any, Final
 from packaging.requirements import Requirement
 
 from deploy.environment import sitelock
+from deploy.environment.bundle import Bundle, bundle_of
 from deploy.environment.extension import JUPYTER_MCP, Extension
 from deploy.environment.profiles import CONDA_BASE, PROFILES, SPACY_MODEL, SPACY_TRIAL
 from deploy.environment.wheel import Wheel
@@ -52,7 +53,7 @@ class PixiRelease:
     megabytes: int
     index: str | None = None
     wheels: tuple[Wheel, ...] = ()
-    bundle: str | None = None
+    bundle: Bundle | None = None
 
     @functools.cached_property
     def identifier(self) -> str:
@@ -75,7 +76,7 @@ class PixiRelease:
         lock, added = self.lock or ("", "")
         return {
             "provider": "pixi",
-            "pixi": with_content(self.tool),
+            "pixi": self.tool if self.bundle else with_content(self.tool),
             "cache": self.cache,
             "manifest": self.manifest,
             "lock": lock,
@@ -100,6 +101,7 @@ def pixi_release_of(settings: Settings) -> PixiRelease:
         cache=str(settings.paths.cache),
         megabytes=2 * profile.megabytes,
         index=settings.pypi_index,
+        bundle=bundle_of(settings),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from deploy.environment.bundle import Bundle
 from deploy.environment.pixi import pixi_release_of
 from deploy.environment.uv import supervisor_of, uv_release_of
 from deploy.settings import Settings
@@ -27,7 +28,7 @@ class Release(Protocol):
         """How many packages it names."""
 
     @property
-    def bundle(self) -> str | None:
+    def bundle(self) -> Bundle | None:
         """Where its packages come from instead of the internet."""
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.environment import sitelock
+from deploy.environment.bundle import Bundle, bundle_of
 from deploy.environment.extension import JUPYTER_MCP, Extension
 from deploy.environment.profiles import PROFILES, SPACY_TRIAL
 from deploy.environment.wheel import Wheel
@@ -30,7 +31,7 @@ class UvRelease:
     trials: tuple[tuple[str, ...], ...] = ()
     index: str | None = None
     megabytes: int = 0
-    bundle: str | None = None
+    bundle: Bundle | None = None
 
     @functools.cached_property
     def identifier(self) -> str:
@@ -91,7 +92,7 @@ def uv_release_of(settings: Settings) -> UvRelease:
         trials=trials,
         index=settings.pypi_index,
         megabytes=profile.megabytes,
-        bundle=settings.bundle,
+        bundle=bundle_of(settings),
     )
 
 
@@ -110,7 +111,7 @@ def supervisor_of(settings: Settings) -> UvRelease:
         trials=(("supervisord", "--version"),),
         index=settings.pypi_index,
         megabytes=50,
-        bundle=settings.bundle,
+        bundle=bundle_of(settings),
     )
 
 

@@ -28,9 +28,8 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
     unsolved = [] if release.is_solved else ["find versions that go together, and keep them beside the inventory"]
     wheels = None
     if release.bundle:
-        bundle = Bundle(release.bundle)
-        wheels = str(paths.bundles / bundle.name)
-        yield from _unpacked(bundle, paths, wheels, release.build_spec()["python"])
+        wheels = str(paths.bundles / release.bundle.name)
+        yield from _unpacked(release.bundle, paths, wheels, release.build_spec().get("python"))
     yield tell(
         "environment",
         "build",
@@ -47,7 +46,7 @@ def installed(release: Release, paths: HostPaths, directory: PurePosixPath, link
     )
 
 
-def _unpacked(bundle: Bundle, paths: HostPaths, directory: str, python: str) -> Commands:
+def _unpacked(bundle: Bundle, paths: HostPaths, directory: str, python: str | None) -> Commands:
     """Have a bundle on the host; most often it is there from a moment ago, for another environment of this host."""
     if ask("bundle", "state", {"directory": directory}, as_user=paths.owner)["unpacked"]:
         return
@@ -60,6 +59,7 @@ def _unpacked(bundle: Bundle, paths: HostPaths, directory: str, python: str) -> 
         "archive": archive,
         "sha256": bundle.sha256,
         "directory": directory,
+        "provider": bundle.provider,
         "python": python,
         "discard": bundle.on_host is None,
     }

@@ -1,7 +1,7 @@
-"""A bundle on a host: one archive with every wheel that an environment needs, unpacked where uv looks for them.
+"""A bundle on a host: one archive with every package that an environment needs, unpacked where uv and pixi find them.
 
 It is trusted for its digest when it came from the machine that deploys; one that lies on the host already needs none,
-since every wheel in it is checked against the lock.
+since every package in it is checked against the lock.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host.common import HostError, Result, Spec, progress
+from jupyfleet_host.common import HostError, Result, Spec, plural, progress
 from jupyfleet_host.releases import exclusive
 
 CONTENTS = "bundle.json"
 SCHEMA = "jupyfleet/bundle/1"
+_PACKAGES = (".whl", ".conda", ".bz2")
 
 
 def state(spec: Spec) -> Result:
@@ -32,8 +33,8 @@ def state(spec: Spec) -> Result:
 def unpack(spec: Spec) -> Result:
     """Unpack a bundle: ``{"summary": sentence}``; an earlier one goes.
 
-    The spec has `lock_file`, `archive`, its path on this host, `sha256` (or none), `directory`, `python` (the program
-    that the environment will be made from), and `discard`: whether the archive is of no use afterwards.
+    The spec has `lock_file`, `archive`, its path on this host, `sha256` (or none), `directory`, `provider`, `python`
+    (with uv, what the environment will be made from), and `discard`: whether the archive is of no use afterwards.
     """
     archive, directory = Path(spec["archive"]), Path(spec["directory"])
     with exclusive(Path(spec["lock_file"])):
@@ -49,12 +50,13 @@ def unpack(spec: Spec) -> Result:
             contents = json.loads((scratch / CONTENTS).read_text())
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
             raise HostError(f"{archive} is no bundle of jupyfleet's: {error}") from error
-        _require_fit(contents, spec["python"])
+        _require_fit(contents, spec["provider"], spec["python"])
         scratch.chmod(0o755)
         scratch.rename(directory)
     if spec["discard"] and os.access(archive.parent, os.W_OK):
         archive.unlink(missing_ok=True)
-    return {"summary": f"{len(list(directory.glob('*.whl')))} wheels"}
+    packages = [file for file in directory.rglob("*") if file.suffix in _PACKAGES]
+    return {"summary": plural(len(packages), "package", "packages")}
 
 
 def _require_whole(archive: Path, sha256: str | None) -> None:
@@ -67,7 +69,7 @@ def _require_whole(archive: Path, sha256: str | None) -> None:
             raise HostError("the bundle was damaged on its way to the host. Run it again.")
 
 
-def _require_fit(contents: dict[str, Any], python: str) -> None:
+def _require_fit(contents: dict[str, Any], provider: str, python: str | None) -> None:
     if contents.get("schema") != SCHEMA:
         raise HostError(f"the bundle is of the kind {contents.get('schema')}, and this jupyfleet reads {SCHEMA}.")
     if contents["arch"] != platform.machine():
@@ -75,6 +77,13 @@ def _require_fit(contents: dict[str, Any], python: str) -> None:
             f"the bundle is for {contents['arch']}, and this host is {platform.machine()}. "
             f"Make another one: jupyfleet bundle --arch {platform.machine()}"
         )
+    if contents["provider"] != provider:
+        raise HostError(
+            f"the bundle is for the provider {contents['provider']}, and this host has jupyter_provider '{provider}'. "
+            "Make another one with --inventory, or set jupyter_provider."
+        )
+    if contents["python"] is None or python is None:
+        return
     command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     version = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if contents["python"] != version:

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
+import http.server
+import io
+import json
 import os
 import platform
-import shutil
+import re
 import tarfile
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from jupyfleet_host.bundle import CONTENTS
 from jupyfleet_host.common import HostError, Result, Spec, progress, run
 from jupyfleet_host.releases import PREFIX_OF_PIXI
 
 #: conda's names of what `platform.machine` says.
 PLATFORMS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 _DOWNLOAD_SECONDS = 60
+#: In a bundle.
+_ARCHIVE = "pixi.tar.gz"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -40,21 +49,61 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
     - `pixi`: see `_program`; `cache`: the directory of packages, on the same disk for hard links;
     - `manifest` and `lock`: the texts of pixi.toml and pixi.lock;
     - `added`: requirements with hashes that pip adds, and `index`, the package index for them, or none: PyPI;
-    - `wheels`: ``[{"name", "sha256", "content"}]``, installed last and without dependencies.
+    - `wheels`: ``[{"name", "sha256", "content"}]``, installed last and without dependencies;
+    - `bundle`: a directory that has pixi and all packages, to be used instead of any network, or none.
     """
-    program = _program(spec["pixi"])
+    bundle = Path(spec["bundle"]) if spec["bundle"] else None
+    program = _program(spec["pixi"] | {"url": (bundle / _ARCHIVE).as_uri()} if bundle else spec["pixi"])
     _write(path / "pixi.toml", spec["manifest"])
+    with _served(bundle, spec) if bundle else contextlib.nullcontext(spec["lock"]) as text:
+        _write(path / "pixi.lock", text)
+        progress("installing the packages of pixi.lock")
+        # What is damaged is only repaired by a reinstallation: pixi trusts its own records.
+        command = "reinstall" if again else "install"
+        # With a bundle the lock names other URLs than the manifest's channels: it was compared where it comes from.
+        run(
+            [program, command, "--frozen" if bundle else "--locked", "--manifest-path", path / "pixi.toml"],
+            env=_environ(spec),
+            keep_open=[lock],
+            why="install the packages of pixi.lock",
+        )
     _write(path / "pixi.lock", spec["lock"])
-    progress("installing the packages of pixi.lock")
-    # What is damaged is only repaired by a reinstallation: pixi trusts its own records.
-    command = "reinstall" if again else "install"
-    run(
-        [program, command, "--locked", "--manifest-path", path / "pixi.toml"],
-        env=_environ(spec),
-        keep_open=[lock],
-        why="install the packages of pixi.lock",
-    )
     _add(spec, path, lock)
+
+
+@contextlib.contextmanager
+def _served(bundle: Path, spec: Spec) -> Iterator[str]:
+    """Have a bundle served on the loopback, and the lock with the URLs that its packages have there.
+
+    From there rather than from the directory: of what comes over HTTP, pixi checks the digest.
+    """
+    contents = json.loads((bundle / CONTENTS).read_text())
+    if contents["lock"] != digest_of_lock(spec["lock"], spec["added"]):
+        raise HostError(
+            f"the bundle has the packages of another lock (profile {contents['profile']}). Make a new one: jupyfleet "
+            "bundle --inventory INVENTORY"
+        )
+    handler = functools.partial(_Silent, directory=str(bundle))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        places = {known: url + quote(place) for known, place in contents["packages"].items()}
+        try:
+            yield re.sub(
+                r"(- (?:conda|pypi): )(\S+)", lambda found: found[1] + places.get(found[2], found[2]), spec["lock"]
+            )
+        finally:
+            server.shutdown()
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def digest_of_lock(lock: str, added: str) -> str:
+    """What tells one lock from another."""
+    return hashlib.sha256(f"{lock}\0{added}".encode()).hexdigest()
 
 
 def _add(spec: Spec, path: Path, lock: int) -> None:
@@ -75,6 +124,8 @@ def _add(spec: Spec, path: Path, lock: int) -> None:
             requirements = Path(scratch) / "requirements.txt"
             _write(requirements, spec["added"])
             index = ["--index-url", spec["index"]] if spec["index"] else []
+            if spec["bundle"]:
+                index = ["--no-index", "--find-links", spec["bundle"]]
             options = ["--require-hashes", "--only-binary=:all:", *index, "--requirement", requirements]
             run([*pip, *options], env=environ, keep_open=[lock], why="add the packages that come after pixi's solve")
         for wheel in spec["wheels"]:
@@ -109,7 +160,9 @@ def _write(file: Path, text: str) -> None:
 
 def _environ(spec: Spec) -> dict[str, str]:
     """What pixi gets: how to reach the network, and none of a person's configuration."""
-    kept = ("HOME", "LANG", "PATH", "TMPDIR", "USER", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES)
+    # What a bundle has is on this host.
+    proxies = () if spec.get("bundle") else _PROXIES
+    kept = ("HOME", "LANG", "PATH", "TMPDIR", "USER", "SSL_CERT_FILE", "SSL_CERT_DIR", *proxies)
     environ = {name: os.environ[name] for name in kept if name in os.environ}
     caches = {"PIXI_CACHE_DIR": spec["cache"], "RATTLER_CACHE_DIR": spec["cache"]}
     return environ | caches | {"PIXI_NO_CONFIG": "1", "PIXI_HOME": spec["pixi"]["home"], "PIXI_NO_PROGRESS": "true"}
@@ -131,45 +184,47 @@ def _program(pixi: dict[str, Any]) -> Path:
             f"pixi {pixi['version']} is pinned for {', '.join(pixi['digests'])}, and this host is {machine}. "
             "Set jupyter_pixi_digests and jupyter_pixi_url, or use jupyter_provider 'uv'."
         )
-    of_archive, of_executable = pixi["digests"][machine]
+    _, of_executable = pixi["digests"][machine]
     program = Path(pixi["home"]) / "bin/pixi"
     if program.is_file() and hashlib.sha256(program.read_bytes()).hexdigest() == of_executable:
         return program
     progress(f"installing pixi {pixi['version']}")
     program.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pixi-", dir=program.parent) as scratch:
-        archive, executable = Path(scratch) / "pixi.tar.gz", Path(scratch) / "pixi"
-        if "content" in pixi:
-            archive.write_bytes(base64.b64decode(pixi["content"][machine]))
-            source = "the archive of pixi that came along"
-        else:
-            source = pixi["url"].format(version=pixi["version"], arch=machine)
-            with _opened(source) as stream, archive.open("wb") as file:
-                shutil.copyfileobj(stream, file)
-        _verified(archive.read_bytes(), of_archive, source)
-        with tarfile.open(archive) as members:
+        executable = Path(scratch) / "pixi"
+        with tarfile.open(fileobj=io.BytesIO(archive_of(pixi, machine))) as members:
             found = [member for member in members if member.isfile() and Path(member.name).name == "pixi"]
             content = members.extractfile(found[0]) if len(found) == 1 else None
             if content is None:
-                raise HostError(f"{source} holds no program pixi")
-            executable.write_bytes(_verified(content.read(), of_executable, f"the pixi in {source}"))
+                raise HostError(f"{_source_of(pixi, machine)} holds no program pixi")
+            name = f"the pixi in {_source_of(pixi, machine)}"
+            executable.write_bytes(_verified(content.read(), of_executable, name))
         executable.chmod(0o755)
         run([executable, "--version"], why="run pixi")
         executable.rename(program)
     return program
 
 
-@contextlib.contextmanager
-def _opened(source: str) -> Iterator[Any]:
+def archive_of(pixi: dict[str, Any], machine: str) -> bytes:
+    """The pinned archive for an architecture; `pixi` is as for `_program`."""
+    source = _source_of(pixi, machine)
+    if machine in pixi.get("content", {}):
+        return _verified(base64.b64decode(pixi["content"][machine]), pixi["digests"][machine][0], source)
     try:
         with urllib.request.urlopen(source, timeout=_DOWNLOAD_SECONDS) as stream:
-            yield stream
-    except OSError as error:
+            return _verified(stream.read(), pixi["digests"][machine][0], source)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise HostError(
             f"could not fetch pixi from {source}: {reason}. Where this host has no way there, set jupyter_pixi_url to "
             "a mirror, to a file: on the host, or to a path on the machine that deploys."
         ) from error
+
+
+def _source_of(pixi: dict[str, Any], machine: str) -> str:
+    if machine in pixi.get("content", {}):
+        return "the archive of pixi that came along"
+    return str(pixi["url"]).format(version=pixi["version"], arch=machine)
 
 
 def _verified(content: bytes, sha256: str, name: str) -> bytes:

@@ -229,13 +229,14 @@ def main() -> None:
         command.add_argument("--manifest-path", type=Path, required=True)
         if name != "lock":
             command.add_argument("--locked", action="store_true")
+            command.add_argument("--frozen", action="store_true")
     arguments = parser.parse_args()
     workspace = Workspace(arguments.manifest_path)
     if arguments.command == "lock":
         if is_stale(workspace):
             asyncio.run(solve(workspace))
         return
-    if is_stale(workspace):
+    if not arguments.frozen and is_stale(workspace):
         if arguments.locked:
             give_up("lock file not up-to-date with the workspace")
         asyncio.run(solve(workspace))

@@ -1,4 +1,4 @@
-"""Hosts without internet: a bundle is made here, and deployed where there is no network but the loopback."""
+"""Hosts without internet, with the provider uv: a bundle is made here, and deployed where only the loopback is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from deploy.environment.uv import committed_lock
-from tests.local_site import INVENTORY, PROGRAM, ROOT, LocalSite
+from tests.environments.offline import run_offline
+from tests.local_site import PROGRAM, ROOT, LocalSite
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
-#: What leads to packages on this machine, and must not be followed when there is a bundle.
-_SOURCES = ("PIP_", "UV_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 def make(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -48,12 +47,7 @@ def site(tmp_path: Path, bundle: Path) -> Iterator[LocalSite]:
 def test_it_is_deployed_with_the_network_cut_off(site: LocalSite, tmp_path: Path) -> None:
     if os.geteuid() or not shutil.which("unshare"):
         pytest.skip("only root may cut the network off")
-    settings = [f"--data={key}={'null' if value is None else value}" for key, value in site.settings.items()]
-    environ = {name: value for name, value in site.environ.items() if not name.startswith(_SOURCES)}
-    environ["HOME"] = str(tmp_path / "person")  # Its caches are empty.
-    script = 'ip link set lo up && "$@"'
-    command = ["unshare", "-n", "sh", "-c", script, "sh", PROGRAM, "up", INVENTORY, *settings]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    done = run_offline(site, tmp_path / "person", "up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 checks ok" in done.stdout
     assert (site.home / "tools").is_dir()
