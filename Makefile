@@ -68,8 +68,8 @@ test-fleet-faults: $(VENV)/ready-for-tests ## Deploys over SSH killed at sixty p
 test-environments: $(VENV)/ready-for-tests ## Releases: built, broken, interrupted, rolled back; minutes.
 	@$(RUN)/python -m pytest tests/environments
 
-bench-environment: $(VENV)/ready-for-tests ## Measure installs, releases and rollbacks beside bare uv; minutes.
-	@$(RUN)/python -m tests.benchmarks_environment
+bench-environment: $(VENV)/ready-for-tests ## Measure installs, releases and rollbacks beside bare uv; minutes. BENCH=--help tells more.
+	@$(RUN)/python -m tests.benchmarks_environment $(BENCH)
 
 bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp beside its strongest peer; minutes. BENCH=--help tells more.
 	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)

@@ -49,10 +49,12 @@ def state(spec: Spec) -> Result:
 def listing(spec: Spec) -> Result:
     """Name the releases that are there: ``{"active": name | None, "previous": name | None, "complete": [name, …]}``.
 
-    The spec has `releases`, their directory, and `link`. The newest of the complete ones is the first.
+    The spec has `releases`, their directory, and `link`. The newest of the complete ones is the first. Complete are
+    here all that were finished once: that one is still as it was then takes long to see, so `go_back` looks at the one
+    that it makes active alone.
     """
     directory, active = Path(spec["releases"]), release_of(Path(spec["link"]))
-    found = [path for path in directory.iterdir() if is_complete(path)] if directory.is_dir() else []
+    found = [path for path in directory.iterdir() if _was_finished(path)] if directory.is_dir() else []
     return {
         "active": active.name if active else None,
         "previous": switch_of(active).get("before") if active else None,
@@ -202,6 +204,13 @@ def prune(releases: Path, link: Path, keep: int) -> list[str]:
         (other / STAMP).unlink(missing_ok=True)  # First, so that half a removal is never taken for a whole release.
         shutil.rmtree(other)
     return [str(path) for path in removed]
+
+
+def _was_finished(release: Path) -> bool:
+    try:
+        return _built_at(release) > 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _built_at(release: Path) -> float:

@@ -112,7 +112,6 @@ def test_pinned_digests_are_of_both_architectures() -> None:
         ({"source": "bundle"}, "is needed with jupyter_source 'bundle'"),
         ({"bundle": "file:/media/x.tar"}, "is only for jupyter_source 'bundle'"),
         ({"source": "bundle", "bundle": "/no/such/file"}, "is no file on the machine that deploys"),
-        ({"provider": "pixi", "source": "bundle", "bundle": "file:/x.tar"}, "needs jupyter_provider 'uv'"),
         ({"source": "bundle", "bundle": "file:/x.tar", "python": "uv:3.13"}, "name a Python of the host"),
         ({"python": "uv:3.9"}, "must name a Python from 3.11 on"),
     ],
