@@ -32,6 +32,7 @@ from deploy.values import (
     PixiUrl,
     PypiRequirement,
     Python,
+    PythonMirror,
     Sha256,
     ShareTag,
     SpacyModel,
@@ -104,6 +105,11 @@ class Settings(BaseModel):
         "python3",
         description="With 'uv': the host's Python (3.11 or newer) that environments are made from; 'uv:3.13' and the "
         "like: one that uv fetches.",
+    )
+    python_mirror: PythonMirror | None = Field(
+        None,
+        description="With 'uv:3.13' and the like: a mirror of the Pythons that uv fetches, or file:/// and a directory "
+        "on the host; None: where uv has them from.",
     )
     uv: Executable | None = Field(
         None, description="A uv that the host already has; None: the pinned one is installed from the host's index."
@@ -189,8 +195,15 @@ class Settings(BaseModel):
         if (self.source == "bundle") is (self.bundle is None):
             verb = "is needed with" if self.bundle is None else "is only for"
             refuse("bundle", f"{verb} jupyter_source 'bundle'")
-        if self.source == "bundle" and self.python.startswith("uv:"):
-            refuse("python", "needs the internet; with jupyter_source 'bundle' name a Python of the host")
+        is_fetched, has_directory = self.python.startswith("uv:"), (self.python_mirror or "").startswith("file:")
+        if self.source == "bundle" and is_fetched and not has_directory:
+            refuse(
+                "python",
+                "needs the internet; with jupyter_source 'bundle' name a Python of the host, or a directory in "
+                "jupyter_python_mirror",
+            )
+        if self.python_mirror and not is_fetched:
+            refuse("python_mirror", "is of no use: jupyter_python names a Python of the host")
         if self.provider == "pixi":
             if self.spacy_model_wheel:
                 refuse("spacy_model", "is for jupyter_provider 'uv'; with 'pixi' leave it out, or use 'none'")

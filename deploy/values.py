@@ -124,6 +124,12 @@ def _bundle(value: str) -> str:
     return value
 
 
+def _python_mirror(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s@]+|file:///[^\s]+", value):
+        raise ValueError("must be an http(s) URL without a password, or file:/// and a directory on the host")
+    return value
+
+
 def _channel(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+|(https?|file)://[^\s@\"\\]+", value):
         raise ValueError("must be a channel's name, or an http(s) or file URL without a password")
@@ -186,6 +192,7 @@ Executable = Annotated[str, AfterValidator(_executable)]
 Python = Annotated[str, AfterValidator(_python)]
 CondaRequirement = Annotated[str, AfterValidator(_conda_requirement)]
 PackageIndex = Annotated[str, AfterValidator(_index)]
+PythonMirror = Annotated[str, AfterValidator(_python_mirror)]
 BundleFile = Annotated[str, AfterValidator(_bundle)]
 CondaChannel = Annotated[str, AfterValidator(_channel)]
 Version = Annotated[str, AfterValidator(_version)]

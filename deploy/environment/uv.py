@@ -30,6 +30,7 @@ class UvRelease:
     extension: Extension | None = None
     trials: tuple[tuple[str, ...], ...] = ()
     index: str | None = None
+    python_mirror: str | None = None
     megabytes: int = 0
     bundle: Bundle | None = None
 
@@ -62,6 +63,7 @@ class UvRelease:
         return {
             "provider": "uv",
             "python": self.python,
+            "python_mirror": self.python_mirror,
             "uv": self.uv,
             "uv_lock": committed_lock("uv"),
             "index": self.index,
@@ -91,6 +93,7 @@ def uv_release_of(settings: Settings) -> UvRelease:
         extension=JUPYTER_MCP,
         trials=trials,
         index=settings.pypi_index,
+        python_mirror=settings.python_mirror,
         megabytes=profile.megabytes,
         bundle=bundle_of(settings),
     )
@@ -110,6 +113,7 @@ def supervisor_of(settings: Settings) -> UvRelease:
         locks=(committed_lock("supervisor"),),
         trials=(("supervisord", "--version"),),
         index=settings.pypi_index,
+        python_mirror=settings.python_mirror,
         megabytes=50,
         bundle=bundle_of(settings),
     )

@@ -59,6 +59,14 @@ def unpack(spec: Spec) -> Result:
     return {"summary": plural(len(packages), "package", "packages")}
 
 
+def _version_of(python: str) -> str:
+    """The first two numbers of a Python that is there, or that uv will fetch; nothing when there is none."""
+    if python.startswith("uv:"):
+        return ".".join(python.removeprefix("uv:").split(".")[:2])
+    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _require_whole(archive: Path, sha256: str | None) -> None:
     if not archive.is_file():
         raise HostError(f"there is no bundle {archive} on this host. Correct jupyter_bundle.")
@@ -84,8 +92,7 @@ def _require_fit(contents: dict[str, Any], provider: str, python: str | None) ->
         )
     if contents["python"] is None or python is None:
         return
-    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    version = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    version = _version_of(python)
     if contents["python"] != version:
         raise HostError(
             f"the bundle is for Python {contents['python']}, and {python} is {version or 'none'} on this host. "

@@ -24,14 +24,15 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
 
     The spec has
 
-    - `python`: the program it is made from, or ``uv:VERSION``; `index`: the only package index to use, or none;
+    - `python`: the program it is made from, or ``uv:VERSION``, which uv fetches, from `python_mirror` where
+      that is one; `index`: the only package index to use, or none;
     - `bundle`: a directory of wheels to use instead of any index, or none;
     - `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
     - `locks`: texts of requirements with hashes; `extra`: requirements to resolve beside them;
     - `wheels`: ``[{"name", "sha256", "content" | "url"}]``, installed last and without dependencies.
     """
     uv = _Uv(_uv_program(spec), path, lock, spec["index"], spec["bundle"])
-    uv.make(spec["python"], spec["tools"])
+    uv.make(spec["python"], spec["tools"], spec["python_mirror"])
     with tempfile.TemporaryDirectory(prefix="jupyfleet-") as scratch:
         locks = _write_locks(spec, Path(scratch), uv)
         progress(f"installing {sum(lock.read_text().count('==') for lock in locks)} packages")
@@ -53,20 +54,17 @@ class _Uv:
         self._lock = lock
         self._environ = _uv_environment(index, bundle)
 
-    def make(self, python: str, tools: str) -> None:
-        kind = "--no-python-downloads"
+    def make(self, python: str, tools: str, mirror: str | None) -> None:
+        kind, environ = "--no-python-downloads", self._environ
         if python.startswith("uv:"):
             python, kind = python.removeprefix("uv:"), "--managed-python"
-            self._environ |= {"UV_PYTHON_INSTALL_DIR": f"{tools}/python", "UV_PYTHON_DOWNLOADS": "automatic"}
-        self._run(
-            "venv",
-            "--allow-existing",
-            kind,
-            "--python",
-            python,
-            self._path,
-            why=f"make an environment from {python}",
-        )
+            environ = environ | {"UV_PYTHON_INSTALL_DIR": f"{tools}/python", "UV_PYTHON_DOWNLOADS": "automatic"}
+            if mirror:
+                environ["UV_PYTHON_INSTALL_MIRROR"] = mirror
+            if (mirror or "").startswith("file:"):
+                environ.pop("UV_OFFLINE", None)  # Or uv would not even look into a directory of this host.
+        options = ["--allow-existing", kind, "--python", python, str(self._path)]
+        self._run("venv", *options, why=f"make an environment from {python}", environ=environ)
 
     def install(self, *arguments: str | Path, why: str) -> None:
         self._run("pip", "install", "--python", self._path / "bin/python", *arguments, why=why)
@@ -74,9 +72,10 @@ class _Uv:
     def compile(self, *arguments: str | Path, why: str) -> None:
         self._run("pip", "compile", "--python", self._path / "bin/python", *arguments, why=why)
 
-    def _run(self, *arguments: str | Path, why: str) -> None:
+    def _run(self, *arguments: str | Path, why: str, environ: dict[str, str] | None = None) -> None:
         # uv keeps the lock open: should this process be killed, no other build begins before uv has ended, too.
-        run([self._program, "--quiet", *arguments], env=self._environ, keep_open=[self._lock], why=why)
+        program = [self._program, "--quiet", *arguments]
+        run(program, env=environ or self._environ, keep_open=[self._lock], why=why)
 
 
 def _write_locks(spec: Spec, scratch: Path, uv: _Uv) -> list[Path]:

@@ -17,7 +17,7 @@ def run_offline(site: LocalSite, person: Path, command: str, **settings: Any) ->
     """``jupyfleet COMMAND`` without a network, by a person whose caches are empty."""
     data = [f"--data={key}={json.dumps(value)}" for key, value in (site.settings | settings).items()]
     environ = {name: value for name, value in site.environ.items() if not name.startswith(_SOURCES)}
-    environ["HOME"] = str(person)
+    environ |= site.variables | {"HOME": str(person)}
     script = 'ip link set lo up && "$@"'
     argv = ["unshare", "-n", "sh", "-c", script, "sh", PROGRAM, command, INVENTORY, *data]
     return subprocess.run(

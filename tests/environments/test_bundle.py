@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from deploy.environment.uv import committed_lock
 from tests.environments.offline import run_offline
+from tests.environments.python_standin import write_mirror
 from tests.local_site import PROGRAM, ROOT, LocalSite
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -51,6 +52,18 @@ def test_it_is_deployed_with_the_network_cut_off(site: LocalSite, tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 checks ok" in done.stdout
     assert (site.home / "tools").is_dir()
+
+
+def test_its_python_may_come_from_a_directory_of_the_host(site: LocalSite, tmp_path: Path) -> None:
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("only root may cut the network off")
+    mirror = tmp_path / "mirror"
+    site.variables["UV_PYTHON_DOWNLOADS_JSON_URL"] = str(write_mirror(mirror))
+    python = {"jupyter_python": f"uv:{PYTHON}", "jupyter_python_mirror": mirror.as_uri()}
+    done = run_offline(site, tmp_path / "person", "up", **python)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 checks ok" in done.stdout
+    assert (site.environment / "bin/python").resolve().is_relative_to(site.home / "tools/python")
 
 
 def test_the_bundle_for_the_other_architecture_fits_it(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def spec(home: Path, wheels: dict[str, tuple[Path, str]]) -> Spec:
         "link": str(home / ".pixi/envs/default"),
         "provider": "uv",
         "python": sys.executable,
+        "python_mirror": None,
         "uv": str(UV),
         "uv_lock": "",
         "index": None,

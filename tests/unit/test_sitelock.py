@@ -113,6 +113,11 @@ def test_pinned_digests_are_of_both_architectures() -> None:
         ({"bundle": "file:/media/x.tar"}, "is only for jupyter_source 'bundle'"),
         ({"source": "bundle", "bundle": "/no/such/file"}, "is no file on the machine that deploys"),
         ({"source": "bundle", "bundle": "file:/x.tar", "python": "uv:3.13"}, "name a Python of the host"),
+        ({"python_mirror": "file:///srv/python"}, "jupyter_python names a Python of the host"),
+        (
+            {"python": "uv:3.13", "python_mirror": "/srv/python"},
+            "must be an http(s) URL without a password, or file:///",
+        ),
         ({"python": "uv:3.9"}, "must name a Python from 3.11 on"),
     ],
 )
