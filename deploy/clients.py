@@ -42,8 +42,8 @@ PLACES = {
     Client.CLAUDE_CODE: ".mcp.json of a project, or `claude mcp add-json`; tokens come from the environment",
     Client.CURSOR: "~/.cursor/mcp.json, or .cursor/mcp.json of a project; tokens come from the environment",
     Client.VSCODE: ".vscode/mcp.json of a workspace; VS Code asks for each token once and keeps it",
-    Client.OPEN_WEBUI: "the environment variable TOOL_SERVER_CONNECTIONS of Open WebUI (0.6.31 or newer), with each key "
-    "filled in; it reads it at its first start alone, afterwards it is under Admin Settings, External Tools",
+    Client.OPEN_WEBUI: "the environment variable TOOL_SERVER_CONNECTIONS of Open WebUI 0.6.31 or newer, with each "
+    "key filled in; it reads it at its first start alone, afterwards it is under Admin Settings, External Tools",
     Client.OV_MCP_SERVERS: "the environment variable OV_MCP_SERVERS of an agent",
 }
 
