@@ -8,6 +8,7 @@ from deploy import thrift
 
 thrift.prepare()
 
+import gc  # noqa: E402
 import importlib  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -73,4 +74,6 @@ def main() -> None:
     gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
     app = program(sys.argv[1:])
     thrift.after_pyinfra()
+    gc.freeze()
+    gc.enable()
     app()
