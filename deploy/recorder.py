@@ -42,7 +42,7 @@ class Recorder(BaseStateCallback):
             return
         line = line.strip()
         if line.startswith(PROGRESS):
-            self._watcher.progress(self._host, line.removeprefix(PROGRESS))
+            self._watcher.said(self._host, line.removeprefix(PROGRESS))
         else:
             self._said.append(line)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,11 @@ def shown(text: str) -> str:
 
 
 class ConsoleWatcher:
-    """Says what happens, one line per step; on a terminal with a live line per host below, of what it does just now."""
+    """Says what happens, one line per step; on a terminal with a live line per host below, of what it does just now.
+
+    Where there is no terminal, what a host says while it works becomes a line, too. Of many hosts only those steps
+    are told that are more than a look.
+    """
 
     def __init__(self, console: Console, *, many: bool) -> None:
         self._console = console
@@ -69,7 +74,15 @@ class ConsoleWatcher:
         _, since = self._busy.get(host, ("", time.monotonic()))
         self._busy[host] = text, since
 
+    def said(self, host: str, text: str) -> None:
+        self.progress(host, text)
+        if not self._live:
+            who = f"{host:<20} " if self._many else ""
+            self._say(f"  {shown(who)}[dim]{'':<10}{shown(text)}[/]")
+
     def step(self, host: str, step: Step) -> None:
+        if self._many and step.state == "unchanged":
+            return
         who = f"{host:<20} " if self._many else ""
         detail = "" if step.state == "failed" else step.detail
         line = f"  {shown(who)}[{_STYLE[step.state]}]{step.state:<10}[/]{shown(step.name)}"
@@ -105,11 +118,20 @@ class SilentWatcher:
 
     def progress(self, host: str, text: str) -> None: ...
 
+    def said(self, host: str, text: str) -> None: ...
+
     def step(self, host: str, step: Step) -> None: ...
 
     def finished(self, result: HostResult) -> None: ...
 
     def close(self) -> None: ...
+
+
+class LineWatcher(SilentWatcher):
+    """For machine output that takes a while: what hosts say while they work, on standard error."""
+
+    def said(self, host: str, text: str) -> None:
+        print(f"{host}: {plain(text)}", file=sys.stderr, flush=True)
 
 
 def print_checks(console: Console, results: Sequence[HostResult]) -> None:

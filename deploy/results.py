@@ -52,8 +52,14 @@ class HostResult:
 class Watcher(Protocol):
     """Whoever wants to know what happens while it happens."""
 
-    def progress(self, host: str, text: str) -> None: ...
+    def progress(self, host: str, text: str) -> None:
+        """What is being done on a host."""
 
-    def step(self, host: str, step: Step) -> None: ...
+    def said(self, host: str, text: str) -> None:
+        """What a host says itself while it works on something that takes long."""
 
-    def finished(self, result: HostResult) -> None: ...
+    def step(self, host: str, step: Step) -> None:
+        """A step has come to its end."""
+
+    def finished(self, result: HostResult) -> None:
+        """A host has."""

@@ -34,7 +34,10 @@ Data = Annotated[
     list[str] | None,
     typer.Option("--data", "-D", help="A setting for all hosts, as in jupyter_profile=full.", metavar="KEY=VALUE"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output; progress is on standard error."),
+]
 Serial = Annotated[bool, typer.Option("--serial", help="One host after the other, in the order of the inventory.")]
 Parallel = Annotated[
     int, typer.Option("--parallel", min=1, max=500, help="How many hosts to work on at once.", metavar="N")
@@ -88,7 +91,7 @@ def run(
 ) -> list[HostResult]:
     """Run a deploy over the hosts, tell of it, keep the result document, and return what became of each."""
     console, started = report.console(), datetime.now(UTC)
-    watcher = report.SilentWatcher() if as_json else report.ConsoleWatcher(console, many=len(hosts) > 1)
+    watcher = report.LineWatcher() if as_json else report.ConsoleWatcher(console, many=len(hosts) > 1)
     if not as_json:
         for host in hosts:
             settings = host.settings

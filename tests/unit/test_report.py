@@ -73,6 +73,37 @@ def printed(*results: HostResult, terminal: bool = False) -> str:
     return out.getvalue()
 
 
+# --- while it works -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_host_says_is_a_line_of_its_own_only_where_nothing_can_move(terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200, emoji=False, force_terminal=terminal, color_system=None)
+    watcher = report.ConsoleWatcher(console, many=True)
+    watcher.said("lab1", "installing 150 [packages]\x1b[2J")
+    watcher.close()
+    lines = [line for line in out.getvalue().splitlines() if "installing 150 [packages]" in line and "lab1" in line]
+    assert terminal or len(lines) == 1
+    assert "\x1b[2J" not in out.getvalue()
+    if not terminal:
+        assert out.getvalue().count("\n") == 1
+
+
+def test_beside_a_document_it_is_a_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = report.LineWatcher()
+    watcher.progress("lab1", "looking")
+    watcher.said("lab1", "installing 150 packages")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "lab1: installing 150 packages\n")
+
+
+def test_of_many_hosts_only_what_is_more_than_a_look_is_told() -> None:
+    step = Step("Preflight", "unchanged", 0.1, "")
+    assert "Preflight" in printed(result_of(steps=[step]))
+    assert "Preflight" not in printed(result_of(steps=[step]), result_of(host="lab2", steps=[step]))
+
+
 # --- what ends well -------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +205,7 @@ def test_a_failure_is_told_with_its_reason_line_by_line() -> None:
 
 def test_with_many_hosts_every_step_names_its_host() -> None:
     lines = printed(result_of(), result_of(host="lab2")).splitlines()
-    assert [line.split()[0] for line in lines[:4]] == ["lab1", "lab1", "lab2", "lab2"]
+    assert [line.split()[0] for line in lines[:2]] == ["lab1", "lab2"]
 
 
 @pytest.mark.parametrize("terminal", [False, True])
