@@ -7,12 +7,15 @@ hosts has nobody to answer.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyinfra.connectors.sshuserclient.client
 import pyinfra.connectors.util
+from paramiko import Channel
 from pyinfra.api import Config, Host, State
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -68,6 +71,9 @@ def connect(state: State) -> Host:
     state.add_callback_handler(errors)
     state.set_stage(StateStage.Connect)
     pyinfra.connectors.util.getpass = _never_ask  # type: ignore[assignment]
+    # Only the key of a jump host comes to this: an inventory says nothing of it, and SSH configurations seldom do.
+    ssh = pyinfra.connectors.sshuserclient.client
+    vars(ssh)["AskPolicy"] = ssh.StrictPolicy
     try:
         connect_all(state)
     except PyinfraError as error:
@@ -92,11 +98,14 @@ def _tune(host: Host) -> None:
     if transport is None:
         return
     transport.set_keepalive(_KEEPALIVE_SECONDS)
-    # Through a jump host this is a channel, and the socket belongs to the connection to that host.
-    if isinstance(transport.sock, socket.socket):
+    # Through jump hosts this is a channel, and the socket belongs to the connection to the first of them.
+    line = transport.sock
+    while isinstance(line, Channel):
+        line = line.get_transport().sock
+    if isinstance(line, socket.socket):
         # Without it every command waits for the acknowledgement of the one before, some 40 ms.
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
 
 
 def _never_ask(prompt: str = "", *_: object) -> str:
@@ -110,7 +119,13 @@ def _advice(reason: str, host: Host) -> str:
     name, port = host.data.get("ssh_hostname") or host.name, int(host.data.get("ssh_port") or 22)
     entry = name if port == 22 else f"[{name}]:{port}"
     known = Path(host.data.get("ssh_known_hosts_file") or "~/.ssh/known_hosts").expanduser()
-    if "StrictPolicy" in reason:
+    if unknown := re.search(r"StrictPolicy: No host key for (\S+) found", reason):
+        if unknown[1] != entry:
+            return (
+                f"the key of the jump host is unknown: {unknown[1]} is in none of the files that your SSH "
+                "configuration names for it (UserKnownHostsFile). Connect to it once with ssh, and compare its "
+                "fingerprint with its own."
+            )
         return (
             f"the key of this host is unknown: {entry} is not in {known}. Connect once with ssh and compare the "
             "fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, on its console)."

@@ -12,6 +12,7 @@ from deploy import report, site
 from deploy.commands import common
 from deploy.inventory import SiteHost
 from deploy.runner import PARALLEL
+from jupyfleet_host.common import plural
 
 Purge = Annotated[
     bool,
@@ -83,6 +84,6 @@ def _named(hosts: list[SiteHost], workspaces: list[str], yes: bool) -> frozenset
         if typer.prompt("Type its path to remove it, or nothing to keep it", default="", show_default=False) == path:
             workspaces = [*workspaces, path]
     gone = ", ".join(sorted(workspaces)) or "no workspace"
-    if not typer.confirm(f"Remove the deploy on {len(hosts)} hosts, and {gone}?", err=True):
+    if not typer.confirm(f"Remove the deploy on {plural(len(hosts), 'host', 'hosts')}, and {gone}?", err=True):
         raise typer.Exit(common.EXIT_FAILED)
     return frozenset(workspaces)

@@ -14,8 +14,9 @@ import pytest
 
 from tests.fleet.conftest import Deployed
 from tests.fleet.site import JUPYTER_PORT, SITE, Site
-from tests.local_site import ROOT, wait_until
+from tests.local_site import PATIENCE, ROOT, wait_until
 from tests.machines.sshd_hosts import SshdHost
+from tests.terminal import typed
 
 TOKEN = f"{SITE}/.config/jupyfleet/token"
 
@@ -189,3 +190,25 @@ def test_purge_removes_a_workspace_only_by_its_name(copies: Callable[[int], Site
     assert host.path(workspace).is_dir()
     assert site.run("down", "--purge", "--yes", "--workspace", workspace).returncode == 0
     assert not host.path(SITE).exists()
+
+
+def test_at_a_terminal_a_workspace_goes_only_once_its_path_was_typed(copies: Callable[[int], Site]) -> None:
+    site = copies(1)
+    [host] = site.hosts
+    assert site.run("up").returncode == 0
+    workspace = f"{SITE}/workspace"
+    question, sure = "Type its path to remove it", "Remove the deploy on 1 host"
+
+    def purge(*answers: tuple[str, str]) -> tuple[int, str]:
+        command = site.command("down", "--purge")
+        return typed(command, answers, cwd=ROOT, environ=site.environ, seconds=PATIENCE)
+
+    code, _ = purge((question, workspace), (sure, "n"))
+    assert code == 1
+    assert host.path(TOKEN).exists(), "nothing was touched"
+    code, shown = purge((question, "workspace"), (sure, "y"))
+    assert code == 0, shown
+    assert host.path(workspace).is_dir(), "what was typed is not its path"
+    code, shown = purge((question, workspace), (sure, "y"))
+    assert code == 0, shown
+    assert not host.path(workspace).exists()
