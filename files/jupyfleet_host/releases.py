@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,16 +236,22 @@ def is_complete(path: Path) -> bool:
         python = stamp["python"]
         if stamp["files"] != _digests(path, stamp["files"]):
             return False
-        version = subprocess.run(
-            [prefix_of(path) / "bin/python", "-c", "import sys; print(sys.version)"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout.strip()
+        version = _version_of(prefix_of(path) / "bin/python")
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return False
     return bool(version == python)
+
+
+def _version_of(python: Path) -> str:
+    """What an environment's Python says of itself, as `sys.version` has it.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be run.
+    """
+    if sys.executable and python.samefile(sys.executable):  # Links are followed: it is the one that runs this.
+        return sys.version.strip()
+    argv: list[str | Path] = [python, "-I", "-S", "-c", "import sys; print(sys.version)"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
 def stamp(path: Path, prefix: Path) -> None:
