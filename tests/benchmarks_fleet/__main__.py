@@ -16,12 +16,11 @@ from pathlib import Path
 from tests.benchmarks_fleet import goals
 from tests.benchmarks_fleet.contenders import contenders
 from tests.benchmarks_fleet.growth import names_of_one_host
-from tests.benchmarks_fleet.latency import PORT as DELAYED_PORT
-from tests.benchmarks_fleet.latency import delayed
 from tests.benchmarks_fleet.measure import measure, measure_growth
 from tests.fleet.site import SITE, Site
 from tests.machines import sshd_hosts
-from tests.machines.sshd_hosts import PORT, Network, SshdHost
+from tests.machines.latency import far_away
+from tests.machines.sshd_hosts import Network, SshdHost
 
 #: How many hosts are behind a line with a delay, and how many names the growth is measured with.
 BEHIND_A_LINE = 10
@@ -44,8 +43,8 @@ def main() -> None:
             print(goals.table(measure(site, everyone, arguments.rounds), count, rtt=0), flush=True)
         if arguments.rtt:
             site = Site(directory / "line", hosts[:BEHIND_A_LINE])
-            with delayed([host.address for host in site.hosts], PORT, arguments.rtt / 1000):
-                _reach_through(site, network)
+            with far_away(site.hosts, arguments.rtt / 1000) as ways:
+                site.own |= ways
                 figures = measure(site, contenders(site, directory / "others-line"), arguments.rounds)
             print(goals.table(figures, len(site.hosts), rtt=arguments.rtt), flush=True)
         if arguments.growth:
@@ -86,14 +85,6 @@ def _must(site: Site, command: str, *options: str) -> None:
     done = site.run(command, *options)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-
-
-def _reach_through(site: Site, network: Network) -> None:
-    """From here on every host is reached over its delayed line."""
-    key = " ".join((network.keys / "host.pub").read_text().split()[:2])
-    with network.known_hosts.open("a") as known:
-        known.writelines(f"[{host.address}]:{DELAYED_PORT} {key}\n" for host in site.hosts)
-    site.own |= {host.name: {"ssh_port": DELAYED_PORT} for host in site.hosts}
 
 
 if __name__ == "__main__":

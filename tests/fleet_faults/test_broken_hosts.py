@@ -9,6 +9,7 @@ import pytest
 
 from tests.fleet.site import SITE, Site
 from tests.local_site import ROOT, wait_until
+from tests.machines.latency import far_away
 
 Copies = Callable[[int], Site]
 
@@ -30,6 +31,15 @@ def test_sudo_that_is_refused_is_said_before_anything_is_touched(copies: Copies)
     [result] = site.results("up", jupyter_scope="system").values()
     assert result["state"] == "failed"
     assert "run sudo without a password" in result["reason"]
+
+
+def test_a_host_far_away_only_takes_longer(copies: Copies) -> None:
+    site = copies(2)
+    far, near = site.hosts
+    with far_away([far], round_trip=0.3) as ways:
+        site.own |= ways
+        assert site.states("up") == {far.name: "changed", near.name: "changed"}
+        assert site.states("up") == {far.name: "unchanged", near.name: "unchanged"}
 
 
 def test_a_slow_shell_only_takes_longer(copies: Copies) -> None:

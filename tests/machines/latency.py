@@ -8,8 +8,23 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tests.machines.sshd_hosts import PORT as SSHD_PORT
+from tests.machines.sshd_hosts import SshdHost
 
 PORT = 2223
+
+
+@contextlib.contextmanager
+def far_away(hosts: Sequence[SshdHost], round_trip: float) -> Iterator[dict[str, dict[str, Any]]]:
+    """Put hosts behind a line with a delay, in seconds; by host what pyinfra needs to know to take it."""
+    network = hosts[0].network
+    key = " ".join((network.keys / "host.pub").read_text().split()[:2])
+    with network.known_hosts.open("a") as known:
+        known.writelines(f"[{host.address}]:{PORT} {key}\n" for host in hosts)
+    with delayed([host.address for host in hosts], SSHD_PORT, round_trip):
+        yield {host.name: {"ssh_port": PORT} for host in hosts}
 
 
 @contextlib.contextmanager
@@ -28,10 +43,12 @@ def delayed(addresses: Sequence[str], port: int, round_trip: float) -> Iterator[
     thread.start()
     if not ready.wait(30):
         raise RuntimeError("the delayed lines do not start")
-    yield
-    serving.cancel()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(serving.cancel)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
 
 
 async def _relay(
