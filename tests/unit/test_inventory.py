@@ -97,7 +97,8 @@ def inventory(tmp_path: Path) -> Path:
     return tmp_path / "lab.py"
 
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "inventories/lab.py"
+EXAMPLES = Path(__file__).resolve().parents[2] / "inventories"
+EXAMPLE = EXAMPLES / "lab.py"
 LAB = """
 red = [("r1", {"jupyter_home": "/r1"}), ("r2", {"jupyter_home": "/r2"})]
 blue = [("b1.example.invalid", {"jupyter_home": "/b1", "jupyter_port": 9001})]
@@ -126,6 +127,21 @@ def test_group_data_beside_the_inventory_counts_and_the_host_s_own_wins(inventor
     (inventory.parent / "group_data/red.py").write_text("jupyter_base_url = '/red/'\n")
     found = {host.name: (host.settings.port, host.settings.base_url) for host in load(inventory, LAB)}
     assert found == {"r1": (7000, "/red/"), "r2": (7000, "/red/"), "b1.example.invalid": (9001, "/all/")}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lab.py", {"lab1.example.org": ("system", "pixi", "index"), "big1.example.org": ("system", "pixi", "index")}),
+        ("vm.py", {"guest1.example.org": ("system", "pixi", "index")}),
+        ("arm64.py", {"box1.example.org": ("system", "uv", "index"), "box3.example.org": ("system", "uv", "bundle")}),
+    ],
+)
+def test_the_worked_examples_are_right_as_they_are(name: str, expected: dict[str, tuple[str, str, str]]) -> None:
+    found = {host.name: host.settings for host in load_site(EXAMPLES / name)}
+    wanted = {host: (found[host].scope, found[host].provider, found[host].source) for host in expected}
+    assert wanted == expected
+    assert (EXAMPLES.parent / f"docs/{Path(name).stem}.md").is_file()
 
 
 def test_overrides_win_over_everything(inventory: Path) -> None:
