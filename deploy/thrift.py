@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,8 @@ def prepare() -> None:
     monkey.patch_all()
     # paramiko wants it for `Match exec` in an SSH configuration, and finds it when it does.
     _import_when_used("invoke")
+    # pydantic, too, would ask every installed distribution for plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def after_pyinfra() -> None:
