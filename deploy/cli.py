@@ -47,6 +47,11 @@ COMMANDS = {
 GROUPS = {"token": "token"}
 
 
+def everything() -> list[str]:
+    """What the first argument may be."""
+    return [*COMMANDS, *GROUPS]
+
+
 def program(arguments: Sequence[str] = ()) -> typer.Typer:
     """The program; where the arguments begin with a command, with that one alone, since each takes time to load."""
     app = typer.Typer(
@@ -58,8 +63,7 @@ def program(arguments: Sequence[str] = ()) -> typer.Typer:
     )
     # A program of a single command would take its name for an argument.
     app.callback()(lambda: None)
-    everything = [*COMMANDS, *GROUPS]
-    for name in [arguments[0]] if arguments and arguments[0] in everything else everything:
+    for name in [arguments[0]] if arguments and arguments[0] in everything() else everything():
         module = importlib.import_module(f"deploy.commands.{GROUPS.get(name) or COMMANDS[name]}")
         if name in GROUPS:
             app.add_typer(module.app, name=name)
