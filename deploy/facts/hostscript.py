@@ -39,7 +39,7 @@ _GRACE = 30
 
 # What nobody foresaw is a failure like any other for whoever asked, with a traceback on standard error for us.
 _LOADER = """\
-import binascii, json, signal, sys, traceback, types, zlib
+import binascii, json, signal, sys, types, zlib
 signal.alarm({seconds})
 try:
     for name, text in json.loads(zlib.decompress(binascii.a2b_base64({modules!r}))):
@@ -62,6 +62,7 @@ try:
 except KeyboardInterrupt:
     code = 130
 except Exception as error:
+    import traceback
     traceback.print_exc()
     reason = f"unexpected {{type(error).__name__}} in {module}.{function}: {{error}}"
     if sys.version_info < (3, 11):

@@ -6,16 +6,15 @@ Everything that depends on the family is in this table, and nowhere else.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jupyfleet_host.common import HostError
 
 OS_RELEASE = Path("/etc/os-release")
 
 
-@dataclass(frozen=True)
-class Distribution:
+class Distribution(NamedTuple):
     """One family.
 
     `installer` is the command that package names are appended to, and `refresh` what fetches the lists before it, if
