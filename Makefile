@@ -1,6 +1,6 @@
 # jupyfleet's few commands; each sets up all it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts test-guests bench-mcp bench-environment test-fleet-faults bench-fleet lint lock docs clean
+.PHONY: help up verify down setup test test-unit test-jupyter-mcp test-e2e test-browser test-faults test-conformance test-full-profile test-environments test-fleet test-hosts test-guests test-arm64 bench-mcp bench-environment test-fleet-faults bench-fleet lint lock docs clean
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
@@ -53,6 +53,11 @@ test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, over SSH, from bar
 test-guests: $(VENV)/ready-for-tests ## A guest of QEMU with a virtiofs workspace, emulated; half an hour.
 	@tests/hosts/install-programs
 	@$(RUN)/python -m pytest -rP tests/hosts/test_virtiofs.py
+
+test-arm64: $(VENV)/ready-for-tests ## A host for arm64 over SSH, emulated; needs root. Minutes.
+	@tests/machines/install-sshd
+	@tests/machines/install-emulator
+	@$(RUN)/python -m pytest tests/arm64
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile

@@ -4,6 +4,8 @@ Each host has its own mounts (an overlay over this machine's root, or over an im
 name, and listens on an address of its own in 127.0.0.0/8; the network is this machine's. What it writes is in memory,
 and gone with it. `lab` is an ordinary user of every host, without a password and without sudo.
 
+A host over a tree for arm64 runs emulated, see `emulation`.
+
 It never touches this machine: /home, /root, /tmp and the like are empty on a host.
 """
 
@@ -23,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.machines import emulation
+
 SSHD = Path("/usr/sbin/sshd")
 USER = "lab"
 HOME = f"/home/{USER}"
@@ -39,7 +43,7 @@ set -eu
 hostname "$NAME"
 mount -t tmpfs -o mode=755,size=3g tmpfs "$BASE"
 mkdir "$BASE/upper" "$BASE/work" "$BASE/root"
-mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$BASE/upper,workdir=$BASE/work" "$BASE/root"
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$BASE/upper,workdir=$BASE/work$OVERLAY" "$BASE/root"
 cd "$BASE/root"
 for directory in $EMPTY; do
     [ -d "$directory" ] && mount -t tmpfs -o mode=755 tmpfs "$directory"
@@ -106,6 +110,7 @@ class SshdHost:
     address: str
     network: Network
     _process: subprocess.Popen[bytes] = field(repr=False)
+    emulated: bool = False
 
     @property
     def data(self) -> dict[str, Any]:
@@ -122,8 +127,10 @@ class SshdHost:
     @property
     def pid(self) -> int:
         """Its sshd, in our numbers."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(children[0])
+        pid = self._process.pid
+        for _ in range(2 if self.emulated else 1):
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
 
     @property
     def root(self) -> Path:
@@ -148,6 +155,8 @@ class SshdHost:
     def _enter(self, user: str, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         uid = _UID if user == USER else 0
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--ipc", "--root", "--wd"]
+        if self.emulated:
+            enter.append("--user")
         if uid:
             enter += ["--setuid", str(uid), "--setgid", str(uid)]
         return subprocess.run(
@@ -225,26 +234,36 @@ class Network:
         return self._next - 1
 
     def host(
-        self, name: str = "", *, image: Path | None = None, environment: Mapping[str, str] | None = None
+        self,
+        name: str = "",
+        *,
+        image: Path | None = None,
+        arm64: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> SshdHost:
-        """Start a host, over this machine's files or over an image of another one, and wait until it answers.
+        """Start a host, over this machine's files, an image of another one or a tree for arm64; wait for its answer.
 
         Raises:
             AssertionError: it did not start.
         """
-        [host] = self.start([name], image=image, environment=environment)
+        [host] = self.start([name], image=image, arm64=arm64, environment=environment)
         return host
 
     def start(
-        self, names: list[str], *, image: Path | None = None, environment: Mapping[str, str] | None = None
+        self,
+        names: list[str],
+        *,
+        image: Path | None = None,
+        arm64: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> list[SshdHost]:
         """Start hosts side by side."""
-        hosts = [self._spawn(name, image, dict(environment or {})) for name in names]
+        hosts = [self._spawn(name, image, arm64, dict(environment or {})) for name in names]
         for host in hosts:
             _wait_for_banner(host, self.log_of(host))
         return hosts
 
-    def _spawn(self, name: str, image: Path | None, environment: dict[str, str]) -> SshdHost:
+    def _spawn(self, name: str, image: Path | None, arm64: Path | None, environment: dict[str, str]) -> SshdHost:
         number, self._next = self._next, self._next + 1
         name, address = name or f"host{number}", f"{self._prefix}.{number}"
         base = self._directory / name
@@ -266,25 +285,28 @@ class Network:
             "PATH": os.environ["PATH"],
             "NAME": name,
             "BASE": str(base),
-            "LOWER": f"{image}:/" if image else "/",
+            "LOWER": str(arm64) if arm64 else f"{image}:/" if image else "/",
+            # Inside a user namespace an overlay may mark its files only so.
+            "OVERLAY": ",userxattr" if arm64 else "",
             "EMPTY": "tmp run root work srv mnt home" if image is None else "tmp run root work srv mnt",
             "KEYS": str(keys),
             "USER_NAME": USER,
             "USER_ID": str(_UID),
             "PIP_CONF": _pip_configuration(),
-            "UV": shutil.which("uv", path=str(Path(sys.executable).parent)) or "",
+            "UV": "" if arm64 else shutil.which("uv", path=str(Path(sys.executable).parent)) or "",
         }
+        emulator = [sys.executable, emulation.__file__] if arm64 else []
         with (self._directory / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 # With the tests go their hosts, however the tests end.
-                ["setpriv", "--pdeathsig", "KILL", *_UNSHARE, "--kill-child", "sh", "-c", _START],
+                ["setpriv", "--pdeathsig", "KILL", *emulator, *_UNSHARE, "--kill-child", "sh", "-c", _START],
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        host = SshdHost(name, address, self, process)
+        host = SshdHost(name, address, self, process, emulated=arm64 is not None)
         self._hosts.append(host)
         return host
 
