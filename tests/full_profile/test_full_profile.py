@@ -9,6 +9,7 @@ import functools
 import hashlib
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local_site import LocalSite
+from tests.local_site import ROOT, LocalSite
 
 #: What profile full promises beyond core, by the names under which Python imports it.
 MODULES = (
@@ -26,6 +27,7 @@ MODULES = (
     *("jupyterlab_git", "jupyter_resource_usage", "fastmcp", "jupyter_mcp"),
 )
 STANDIN = Path(__file__).parent / "spacy_model_standin.py"
+CACHE = ROOT / ".cache/spacy-model-standin"
 WHEEL = "en_core_web_sm-3.8.0-py3-none-any.whl"
 
 
@@ -39,16 +41,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
 
 @pytest.fixture(scope="module")
 def model(site: LocalSite, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the stand-in, trained by the spaCy of the environment under test."""
-    directory = tmp_path_factory.mktemp("model")
-    subprocess.run([site.environment / "bin/python", STANDIN, directory], check=True, stdout=subprocess.DEVNULL)
-    sources = directory / "en_core_web_sm-3.8.0"
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory],
-        cwd=sources,
-        check=True,
-    )
-    return directory / WHEEL
+    """The wheel of the stand-in, trained by the spaCy of the environment under test, once for each version of these."""
+    python = site.environment / "bin/python"
+    ask = [python, "-c", "import spacy; print(spacy.__version__)"]
+    version = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    kept = CACHE / f"{version}-{hashlib.sha256(STANDIN.read_bytes()).hexdigest()[:16]}" / WHEEL
+    if not kept.is_file():
+        directory = tmp_path_factory.mktemp("model")
+        subprocess.run([python, STANDIN, directory], check=True, stdout=subprocess.DEVNULL)
+        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory]
+        subprocess.run(build, cwd=directory / "en_core_web_sm-3.8.0", check=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside = kept.with_suffix(".new")
+        shutil.copy(directory / WHEEL, beside)
+        beside.rename(kept)
+    return kept
 
 
 @pytest.fixture(scope="module")
