@@ -29,7 +29,7 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
     - `bundle`: a directory of wheels to use instead of any index, or none;
     - `uv`: a uv that is there, or none and `uv_lock`, `tools` to install it;
     - `locks`: texts of requirements with hashes; `extra`: requirements to resolve beside them;
-    - `wheels`: ``[{"name", "sha256", "content" | "url"}]``, installed last and without dependencies.
+    - `wheels`: ``[{"name", "sha256", "content" | "url"}]``, installed without dependencies.
     """
     uv = _Uv(_uv_program(spec), path, lock, spec["index"], spec["bundle"])
     uv.make(spec["python"], spec["tools"], spec["python_mirror"])
@@ -37,12 +37,13 @@ def install(spec: Spec, path: Path, lock: int, *, again: bool) -> None:
         locks = _write_locks(spec, Path(scratch), uv)
         progress(f"installing {sum(lock.read_text().count('==') for lock in locks)} packages")
         names = [part for lock in locks for part in ("--requirements", lock)]
-        # The lock's hashes are what is trusted. Wheels only: building a package runs code that no hash covers.
-        options = [*(["--reinstall"] if again else []), "--require-hashes", "--only-binary=:all:"]
-        uv.install(*options, *names, why="install the packages")
+        # The lock's hashes are what is trusted. Wheels only: building a package runs code that no hash covers. A lock
+        # is whole, so nothing is resolved here, and everything comes in one go: each look at what is there takes time.
+        options: list[str | Path] = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
+        options += ["--reinstall"] if again else []
         for wheel in spec["wheels"]:
-            progress(f"installing {wheel['name']}")
-            uv.install("--no-deps", *_fetch_wheel(wheel, Path(scratch)), why=f"install {wheel['name']}")
+            options += _wheel(wheel, Path(scratch))
+        uv.install(*options, *names, why="install the packages")
 
 
 class _Uv:
@@ -102,18 +103,20 @@ def _write_locks(spec: Spec, scratch: Path, uv: _Uv) -> list[Path]:
     return locks
 
 
-def _fetch_wheel(wheel: dict[str, Any], scratch: Path) -> list[str | Path]:
+def _wheel(wheel: dict[str, Any], scratch: Path) -> list[str | Path]:
     """The arguments that make uv install one wheel and check its digest."""
+    name = wheel["name"].split("-")[0]
+    requirement = scratch / f"{name}.txt"
     if "url" in wheel:
-        requirement = scratch / "wheel.txt"
-        requirement.write_text(f"{wheel['name'].split('-')[0]} @ {wheel['url']} --hash=sha256:{wheel['sha256']}\n")
-        return ["--require-hashes", "--requirements", requirement]
+        requirement.write_text(f"{name} @ {wheel['url']} --hash=sha256:{wheel['sha256']}\n")
+        return ["--requirements", requirement]
     content = base64.b64decode(wheel["content"], validate=True)
     if hashlib.sha256(content).hexdigest() != wheel["sha256"]:
         raise HostError(f"{wheel['name']} was damaged on its way to the host. Run it again.")
     file = scratch / wheel["name"]
     file.write_bytes(content)
-    return ["--reinstall-package", wheel["name"].split("-")[0], file]
+    requirement.write_text(f"{name} @ {file.as_uri()} --hash=sha256:{wheel['sha256']}\n")
+    return ["--reinstall-package", name, "--requirements", requirement]
 
 
 def _uv_program(spec: Spec) -> str:
