@@ -98,23 +98,26 @@ def installs(scratch: Path, rounds: int) -> dict[str, tuple[float, float]]:
     last = scratch / f"releases/build-warm-{rounds - 1}"
     asked = {"paths": [str(last)], "link": None}
     times["no-op"] = [seconds(lambda: ask_host("releases", "state", asked, environ)) for _ in range(5)]
-    second = scratch / "releases/second"
     with_cache = environ | {"UV_CACHE_DIR": str(scratch / "cache-build")}
+    first, second = with_trials(scratch, with_cache), scratch / "releases/second"
     ask_host("environment", "build", spec_of(scratch, second, jupyter_extra_packages=["tabulate"]), with_cache)
-    more = allocated(last, second) - allocated(last)
-    with_trials(scratch, with_cache)
+    more = allocated(first, second) - allocated(first)
     middle = {name: statistics.median(found) for name, found in times.items()}
     return {
         "cold install, times bare uv": (middle["build cold"] / middle["bare cold"], 1.15),
         "warm install, times bare uv": (middle["build warm"] / middle["bare warm"], 1.15),
         "no-op on the host, seconds": (middle["no-op"], 0.5),
-        "disk of a second release, share of the first": (more / allocated(last), 0.10),
+        "disk of a second release, share of the first": (more / allocated(first), 0.10),
     }
 
 
-def with_trials(scratch: Path, environ: dict[str, str]) -> None:
-    """What a release's trials take on top, and what the same trials take after bare uv: said, and no goal."""
-    spec = spec_of(scratch, scratch / "releases/build-tried")
+def with_trials(scratch: Path, environ: dict[str, str]) -> Path:
+    """What a release's trials take on top, and what the same trials take after bare uv: said, and no goal.
+
+    The release is as whole as a host has it, with the bytecode that its trials leave behind.
+    """
+    whole = scratch / "releases/build-tried"
+    spec = spec_of(scratch, whole)
     path = scratch / "releases/bare-tried"
 
     def tried() -> None:
@@ -129,6 +132,7 @@ def with_trials(scratch: Path, environ: dict[str, str]) -> None:
 
     for name, work in (("bare", tried), ("build", lambda: ask_host("environment", "build", spec, environ))):
         print(f"  {name} warm, with the same trials: {seconds(work):.2f} s", flush=True)
+    return whole
 
 
 def rollbacks(scratch: Path, rounds: int) -> dict[str, tuple[float, float]]:
