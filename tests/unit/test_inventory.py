@@ -138,7 +138,7 @@ def test_group_data_beside_the_inventory_counts_and_the_host_s_own_wins(inventor
     ],
 )
 def test_the_worked_examples_are_right_as_they_are(name: str, expected: dict[str, tuple[str, str, str]]) -> None:
-    found = {host.name: host.settings for host in load_site(EXAMPLES / name)}
+    found = {host.name: host.settings for host in load(EXAMPLES / name)}
     wanted = {host: (found[host].scope, found[host].provider, found[host].source) for host in expected}
     assert wanted == expected
     assert (EXAMPLES.parent / f"docs/{Path(name).stem}.md").is_file()
