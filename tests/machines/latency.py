@@ -38,17 +38,24 @@ def delayed(addresses: Sequence[str], port: int, round_trip: float) -> Iterator[
             await asyncio.start_server(lambda r, w, to=address: _relay(r, w, to, port, round_trip / 2), address, PORT)
         ready.set()
 
+    async def end() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     serving = loop.create_task(serve())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    if not ready.wait(30):
+    if not ready.wait(30) or serving.cancelled():
         raise RuntimeError("the delayed lines do not start")
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(serving.cancel)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 async def _relay(
