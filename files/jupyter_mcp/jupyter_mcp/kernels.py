@@ -32,6 +32,9 @@ class Kernels:
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # What each notebook's callers know: (kernel id, identity), or None after a loss that they were told of.
         self._known: dict[str, tuple[str, Identity] | None] = {}
+        # The sessions that were found since the table of them last changed.
+        self._table_changes: int | None = None
+        self._current: dict[str, dict[str, Any]] = {}
         self._joining = Joining(session_manager, kernel_manager, self.session, log)
 
     async def session(self, path: str) -> dict[str, Any] | None:
@@ -45,13 +48,27 @@ class Kernels:
                 return session
         return None
 
+    async def _current_session(self, path: str) -> dict[str, Any] | None:
+        """Like `session`, and from memory as long as nothing in the table of sessions has changed."""
+        table = getattr(self._sessions, "connection", None)
+        changes = getattr(table, "total_changes", None)
+        if changes is None or changes != self._table_changes:
+            self._table_changes = changes
+            self._current.clear()
+        session = self._current.get(path)
+        if session is None or session["kernel"]["id"] not in self._kernels:
+            session = await self.session(path)
+            if session is not None and changes is not None:
+                self._current[path] = session
+        return session
+
     async def connect(self, room_id: str, path: str, kernel_name: str | None) -> KernelConnection:
         """A connection to the notebook's kernel, started when the notebook has none.
 
         Raises KernelFailed once after the kernel was lost, so that nobody goes on with variables that are gone.
         """
         async with self._locks[room_id]:
-            session = await self.session(path)
+            session = await self._current_session(path)
             known = self._known.get(room_id)
             if session is None and known is not None:
                 session = await self._follow_rename(known[0], path)
