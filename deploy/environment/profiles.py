@@ -67,7 +67,8 @@ def _same(requirement: str, *rpm: str) -> Package:
 
 
 #: Floors are the first releases without known holes. jupyter_mcp leans on private parts of the collaboration rooms,
-#: so the minor version of jupyter-server-ydoc is pinned on purpose.
+#: so the minor version of jupyter-server-ydoc is pinned on purpose. jsonschema 4.25 and later bring a parser that takes
+#: half of the time in which a Jupyter Server starts, for formats that nothing here checks.
 _CORE = (
     _same("jupyterlab>=4.6.2"),
     Package("jupyter-server>=2.21.0", ("jupyter_server>=2.21.0",)),
@@ -77,6 +78,7 @@ _CORE = (
     _same("ipywidgets"),
     Package("jupyterlab-git", ("jupyterlab-git", "git"), ("git",)),
     _same("jupyter-resource-usage"),
+    _same("jsonschema<4.25"),
     Package("fastmcp>=3.2.0", added=True),
     Package("mcp>=1.28.1", added=True),
     Package("starlette>=1.0.1", added=True),
