@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,11 +22,11 @@ from deploy.values import (
     AbsolutePath,
     Address,
     BaseUrl,
-    BundleFile,
     CondaChannel,
     CondaRequirement,
     Executable,
     FirewallZone,
+    HereOrThere,
     HostName,
     PackageIndex,
     PixiUrl,
@@ -38,6 +38,7 @@ from deploy.values import (
     SpacyModel,
     UserName,
     Version,
+    is_on_host,
 )
 
 PREFIX = "jupyter_"
@@ -66,10 +67,12 @@ class Settings(BaseModel):
     tls: Literal["none", "self-signed", "files"] = Field(
         "none", description="HTTPS: 'self-signed': with a certificate that the host makes; 'files': with one it has."
     )
-    tls_certificate: AbsolutePath | None = Field(
-        None, description="The certificate on the host, with those that lead to its authority, for jupyter_tls 'files'."
+    tls_certificate: HereOrThere | None = Field(
+        None,
+        description="With jupyter_tls 'files': the certificate, and those that lead to its authority. A path on the "
+        "machine that deploys, or file: and one on the host.",
     )
-    tls_key: AbsolutePath | None = Field(None, description="The key of that certificate, on the host.")
+    tls_key: HereOrThere | None = Field(None, description="The key of that certificate, at the same side.")
     firewall_zone: FirewallZone | None = Field(
         None, description="The zone of firewalld that the port is opened in, where it runs; None: its default zone."
     )
@@ -118,7 +121,7 @@ class Settings(BaseModel):
         "index",
         description="Where packages come from: 'index', or 'bundle': a file of `jupyfleet bundle`, no internet.",
     )
-    bundle: BundleFile | None = Field(
+    bundle: HereOrThere | None = Field(
         None,
         description="With source 'bundle': its path on the machine that deploys, or file: and its path on the host.",
     )
@@ -190,6 +193,8 @@ class Settings(BaseModel):
             if (getattr(self, name) is None) is (self.tls == "files"):
                 verb = "is needed with" if self.tls == "files" else "is only for"
                 refuse(name, f"{verb} jupyter_tls 'files'")
+        if len({is_on_host(path) for path in (self.tls_certificate, self.tls_key) if path}) > 1:
+            refuse("tls_key", "must be where jupyter_tls_certificate is: both here, or both on the host (file:)")
         if self.spacy_model_wheel and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
         if (self.source == "bundle") is (self.bundle is None):
@@ -240,9 +245,17 @@ class Settings(BaseModel):
         """The certificate and its key, on the host; None without HTTPS."""
         if self.tls == "none":
             return None
-        if self.tls_certificate is not None and self.tls_key is not None:
-            return TlsFiles(PurePosixPath(self.tls_certificate), PurePosixPath(self.tls_key))
+        if self.tls_certificate and self.tls_key and is_on_host(self.tls_key):
+            named = (PurePosixPath(path.removeprefix("file:")) for path in (self.tls_certificate, self.tls_key))
+            return TlsFiles(*named)
         return self.paths.own_tls_files
+
+    @property
+    def tls_files_here(self) -> tuple[Path, Path] | None:
+        """A certificate and its key on the machine that deploys, for the host to get."""
+        if self.tls_certificate and self.tls_key and not is_on_host(self.tls_key):
+            return Path(self.tls_certificate), Path(self.tls_key)
+        return None
 
     @property
     def scheme(self) -> str:

@@ -115,7 +115,12 @@ def _index(value: str) -> str:
     return value
 
 
-def _bundle(value: str) -> str:
+def is_on_host(value: str) -> bool:
+    """Of a `HereOrThere`: whether the host has the file, and not the machine that deploys."""
+    return value.startswith("file:")
+
+
+def _here_or_there(value: str) -> str:
     on_host = value.removeprefix("file:")
     if not on_host.startswith("/"):
         raise ValueError("must be an absolute path, or file: and one on the host")
@@ -193,7 +198,8 @@ Python = Annotated[str, AfterValidator(_python)]
 CondaRequirement = Annotated[str, AfterValidator(_conda_requirement)]
 PackageIndex = Annotated[str, AfterValidator(_index)]
 PythonMirror = Annotated[str, AfterValidator(_python_mirror)]
-BundleFile = Annotated[str, AfterValidator(_bundle)]
+#: A file that the machine that deploys sends, or one that the host has.
+HereOrThere = Annotated[str, AfterValidator(_here_or_there)]
 CondaChannel = Annotated[str, AfterValidator(_channel)]
 Version = Annotated[str, AfterValidator(_version)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+from pathlib import Path
+
+from pyinfra.api.exceptions import OperationError
 
 from deploy.components.base import Component
 from deploy.operations import certificate
 
 
 class Tls(Component):
-    """A certificate that the host makes for itself, or one that it was given; running `up` again renews the former."""
+    """A certificate that the host makes, has or is sent; running `up` again renews what it made or was sent."""
 
     def activate(self) -> None:
         files = self.settings.tls_files
@@ -22,4 +26,15 @@ class Tls(Component):
             "is_ours": self.settings.tls == "self-signed",
             "names": [*bound, *self.settings.allowed_hosts],
         }
-        certificate.usable(name="Certificate", spec=spec, as_user=self.paths.owner)
+        sent = self.settings.tls_files_here
+        contents = dict(zip(("certificate", "key"), map(_text, sent), strict=True)) if sent else None
+        if contents:
+            spec["sha256"] = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in contents.items()}
+        certificate.usable(name="Certificate", spec=spec, contents=contents, as_user=self.paths.owner)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeError) as error:
+        raise OperationError(f"{path}, on the machine that deploys, cannot be read as PEM: {error}") from error

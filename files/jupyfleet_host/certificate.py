@@ -1,10 +1,11 @@
-"""The certificate that the server shows: made here and signed by itself, or somebody else's that is only looked at.
+"""The certificate that the server shows: made here and signed by itself, sent here, or only looked at.
 
 A key never leaves the host, and is readable by its owner alone from the moment it is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -26,12 +27,16 @@ def look(spec: Spec) -> Result:
     """Say what `make` would do: ``{"actions": [sentence, …]}``.
 
     The spec has the paths `certificate` and `key`, `is_ours` (made here, or somebody else's) and `names`, beside the
-    host's own, that it has to hold for.
+    host's own, that it has to hold for. Of files that are sent it has the `sha256` of both.
 
     Raises:
         HostError: somebody else's certificate or key cannot be used.
     """
     certificate, key = Path(spec["certificate"]), Path(spec["key"])
+    if sent := spec.get("sha256"):
+        differing = [path for path, name in ((certificate, "certificate"), (key, "key")) if _digest(path) != sent[name]]
+        if differing:
+            return {"actions": [f"lay down {path}" for path in differing]}
     if not spec["is_ours"]:
         _refuse_what_cannot_be_used(certificate, key)
         return {"actions": []}
@@ -52,6 +57,33 @@ def make(spec: Spec) -> Result:
         replace(Path(spec["key"]), key.read_bytes(), 0o600)
         replace(Path(spec["certificate"]), certificate.read_bytes(), 0o644)
     return {"summary": f"for {', '.join(names)}"}
+
+
+def lay_down(spec: Spec) -> Result:
+    """Take `contents`, the text of `certificate` and `key`, if they can be used: ``{"summary": text}``.
+
+    Raises:
+        HostError: they cannot; nothing has changed.
+    """
+    certificate, key = Path(spec["certificate"]), Path(spec["key"])
+    certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    texts = spec["contents"]
+    with tempfile.TemporaryDirectory() as scratch:
+        tried = Path(scratch, certificate.name), Path(scratch, key.name)
+        for path, name in zip(tried, ("certificate", "key"), strict=True):
+            replace(path, texts[name].encode(), 0o600)
+        _refuse_what_cannot_be_used(*tried)
+    # The key first: a server that starts in between has one that fits none, and says so, rather than an old one.
+    replace(key, texts["key"].encode(), 0o600)
+    replace(certificate, texts["certificate"].encode(), 0o644)
+    return {"summary": f"{certificate} and its key"}
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _names(further: list[str]) -> list[str]:
@@ -108,9 +140,9 @@ def _refuse_what_cannot_be_used(certificate: Path, key: Path) -> None:
     if key.stat().st_mode & 0o007:
         raise HostError(f"everybody on this host may use the key {key}: take it from others (chmod o= {key}).")
     if _openssl("x509", "-in", certificate, "-noout", "-checkend", "0") is None:
-        raise HostError(f"the certificate {certificate} has ended, or is none. Renew it, and run up again.")
+        raise HostError(f"the certificate {certificate.name} has ended, or is none. Renew it, and run up again.")
     if not _belong_together(certificate, key):
-        raise HostError(f"the key {key} is not that of the certificate {certificate}.")
+        raise HostError(f"the key {key.name} is not that of the certificate {certificate.name}.")
 
 
 def _openssl(*argv: str | Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -105,6 +106,48 @@ def test_a_new_certificate_is_taken_up(site: LocalSite) -> None:
     assert site.run("up").returncode == 0
     assert "nothing changed" in site.run("up").stdout
     assert site.processes() != before
+
+
+def test_a_certificate_is_sent_from_here_renewed_and_never_shown(site: LocalSite, tmp_path: Path) -> None:
+    first, second = made_certificate(tmp_path / "first"), made_certificate(tmp_path / "second")
+    site.settings |= {
+        "jupyter_tls": "files",
+        "jupyter_tls_certificate": str(first[0]),
+        "jupyter_tls_key": str(first[1]),
+    }
+    assert site.run("up").returncode == 0
+    assert served_certificate(site) == first[0].read_text()
+    assert (site.home / ".config/jupyfleet/tls/key.pem").stat().st_mode & 0o777 == 0o600
+    assert "nothing changed" in site.run("up").stdout
+
+    # The new certificate alone has another key: refused as a whole, and the server goes on with what it has.
+    site.settings["jupyter_tls_certificate"] = str(second[0])
+    done = site.run("up")
+    assert done.returncode == 1
+    assert "is not that of the certificate" in done.stdout
+    assert served_certificate(site) == first[0].read_text()
+
+    site.settings["jupyter_tls_key"] = str(second[1])
+    told = [site.run(command, "--json") for command in ("plan", "up")]
+    assert "lay down" in told[0].stdout
+    assert [done.returncode for done in told] == [0, 0]
+    assert served_certificate(site) == second[0].read_text()
+    secret = "".join(second[1].read_text().splitlines()[1:-1])[:40]
+    assert secret not in "".join(done.stdout + done.stderr for done in told).replace("\\n", "")
+
+
+def made_certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate for this machine, signed by itself, and its key."""
+    directory.mkdir()
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    argv += ["-subj", "/CN=lab", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*argv, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return certificate, key
+
+
+def served_certificate(site: LocalSite) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", site.port))
 
 
 def test_down_leaves_the_workspace_elsewhere_and_no_home(site: LocalSite, workspace: Path) -> None:

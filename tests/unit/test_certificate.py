@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -82,6 +83,36 @@ def test_what_the_server_could_not_use_is_refused(made: Path, damage: Any, reaso
     damage(made / "tls")
     with pytest.raises(HostError, match=reason):
         certificate.look(spec(made, is_ours=False))
+
+
+def sent(directory: Path, other: Path) -> dict[str, Any]:
+    """What is asked about files that are sent, and the files."""
+    contents = {name: (other / f"tls/{name}.pem").read_text() for name in ("certificate", "key")}
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in contents.items()}
+    return spec(directory, is_ours=False) | {"sha256": digests, "contents": contents}
+
+
+def test_one_that_is_sent_is_laid_down_once(made: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    host = tmp_path_factory.mktemp("host")
+    both = [f"lay down {host}/tls/{name}.pem" for name in ("certificate", "key")]
+    assert certificate.look(sent(host, made)) == {"actions": both}
+    certificate.lay_down(sent(host, made))
+    assert certificate.look(sent(host, made)) == {"actions": []}
+    assert (host / "tls/key.pem").read_bytes() == (made / "tls/key.pem").read_bytes()
+    assert (host / "tls/key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_is_sent_and_cannot_be_used_changes_nothing(
+    made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    certificate.make(spec(other))
+    before = {path: path.read_bytes() for path in (made / "tls").iterdir()}
+    wrong = sent(made, other)
+    wrong["contents"]["key"] = (made / "tls/key.pem").read_text()
+    with pytest.raises(HostError, match="is not that of the certificate"):
+        certificate.lay_down(wrong)
+    assert {path: path.read_bytes() for path in (made / "tls").iterdir()} == before
 
 
 def test_names_are_read_as_openssl_writes_them() -> None:

@@ -409,3 +409,36 @@ def test_whatever_an_inventory_holds_it_is_good_or_refused_with_reasons(values: 
         assert problem.host == "lab1"
         assert problem.key in {*data, "jupyter_home"}
         assert re.search(r"\w.*[.?]$", problem.message, re.DOTALL)
+
+
+def test_a_certificate_is_the_host_s_own_or_one_from_here(tmp_path: Path) -> None:
+    there = good(tls="files", tls_certificate="file:/etc/lab/certificate.pem", tls_key="file:/etc/lab/key.pem")
+    assert there.tls_files is not None
+    assert str(there.tls_files.key) == "/etc/lab/key.pem"
+    assert there.tls_files_here is None
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.touch()
+    key.touch()
+    here = good(tls="files", tls_certificate=str(certificate), tls_key=str(key))
+    assert here.tls_files == here.paths.own_tls_files
+    assert here.tls_files_here == (certificate, key)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (
+            {"tls": "files", "tls_key": "file:/k.pem"},
+            "jupyter_tls_certificate: None is needed with jupyter_tls 'files'",
+        ),
+        ({"tls_key": "file:/k.pem"}, "jupyter_tls_key: 'file:/k.pem' is only for jupyter_tls 'files'"),
+        (
+            {"tls": "files", "tls_certificate": "file:/c.pem", "tls_key": __file__},
+            "must be where jupyter_tls_certificate is",
+        ),
+        ({"tls": "files", "tls_certificate": "/nowhere/c.pem"}, "is no file on the machine that deploys"),
+        ({"tls": "files", "tls_certificate": "c.pem"}, "must be an absolute path"),
+    ],
+)
+def test_half_of_a_certificate_is_refused(settings: dict[str, str], reason: str) -> None:
+    assert reason in refusal_of(**settings)
