@@ -429,7 +429,7 @@ def test_a_certificate_is_the_host_s_own_or_one_from_here(tmp_path: Path) -> Non
     [
         (
             {"tls": "files", "tls_key": "file:/k.pem"},
-            "jupyter_tls_certificate: None is needed with jupyter_tls 'files'",
+            "jupyter_tls_certificate: is needed with jupyter_tls 'files'",
         ),
         ({"tls_key": "file:/k.pem"}, "jupyter_tls_key: 'file:/k.pem' is only for jupyter_tls 'files'"),
         (
