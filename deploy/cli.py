@@ -4,9 +4,9 @@ Exit codes: 0 all good; 1 a host failed or a check fell short; 2 wrong usage or 
 """
 
 # pyinfra runs its connections in greenlets: this must come before anything that opens a socket or starts a process.
-from deploy import thrift
+from deploy import startup
 
-thrift.prepare()
+startup.prepare()
 
 import gc  # noqa: E402
 import importlib  # noqa: E402
@@ -77,7 +77,7 @@ def main() -> None:
     # As an exception Ctrl-C would come up in whatever greenlet runs at that moment, and be printed there.
     gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
     app = program(sys.argv[1:])
-    thrift.after_pyinfra()
+    startup.after_pyinfra()
     gc.freeze()
     gc.enable()
     app()

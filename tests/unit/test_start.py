@@ -47,8 +47,8 @@ def test_without_one_all_are_there(arguments: list[str]) -> None:
 def test_what_paramiko_seldom_needs_is_there_once_it_does() -> None:
     code = """
 import json, sys
-from deploy import thrift
-thrift.prepare()
+from deploy import startup
+startup.prepare()
 import paramiko.config
 before = "invoke.runners" in sys.modules
 import invoke
@@ -61,13 +61,13 @@ print(json.dumps([before, same, "invoke.runners" in sys.modules]))
 def test_pyinfra_finds_its_connectors_and_arguments_as_ever() -> None:
     code = """
 import json
-from deploy import thrift
-thrift.prepare()
+from deploy import startup
+startup.prepare()
 from pyinfra.api import arguments, connectors
 def found():
     return [sorted(connectors.get_all_connectors()), [name for name, _ in arguments.all_global_arguments()]]
 before = found()
-thrift.after_pyinfra()
+startup.after_pyinfra()
 print(json.dumps([before == found() == found(), {"ssh", "local"} <= set(before[0])]))
 """
     assert python(code) == [True, True]
