@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pyinfra.connectors.sshuserclient.client
 import pyinfra.connectors.util
-from paramiko import Channel
+from paramiko import Channel, SSHException, Transport
 from pyinfra.api import Config, Host, State
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -23,7 +24,7 @@ from pyinfra.api.state import BaseStateCallback, StateStage
 
 #: Seconds to wait for a connection, and for every answer while it is set up.
 _CONNECT_SECONDS = 15
-#: Seconds between signs of life, and for which data may stay unacknowledged before the connection is given up.
+#: Seconds between signs of life, and for which one may be missing before the connection is given up.
 _KEEPALIVE_SECONDS, _UNACKNOWLEDGED_SECONDS = 15, 60
 _DEFAULTS: dict[str, Any] = {
     # A host whose key nobody has vouched for may be anybody.
@@ -100,7 +101,7 @@ def _tune(host: Host) -> None:
     transport = client.get_transport() if client else None
     if transport is None:
         return
-    transport.set_keepalive(_KEEPALIVE_SECONDS)
+    gevent.spawn(_expect_answers, transport)
     # Through jump hosts this is a channel, and the socket belongs to the connection to the first of them.
     line = transport.sock
     while isinstance(line, Channel):
@@ -109,6 +110,18 @@ def _tune(host: Host) -> None:
         # Without it every command waits for the acknowledgement of the one before, some 40 ms.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+
+
+def _expect_answers(transport: Transport) -> None:
+    """Ask for a sign of life now and then, and hang up on a host that gives none: its kernel may still acknowledge."""
+    while transport.is_active():
+        gevent.sleep(_KEEPALIVE_SECONDS)
+        try:
+            with gevent.Timeout(_UNACKNOWLEDGED_SECONDS):
+                # Servers that do not know this request say so (RFC 4254, section 4). OpenSSH's clients ask the same.
+                transport.global_request("keepalive@openssh.com", wait=True)
+        except (gevent.Timeout, OSError, SSHException):
+            transport.close()
 
 
 def _never_ask(prompt: str = "", *_: object) -> str:

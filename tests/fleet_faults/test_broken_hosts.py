@@ -76,16 +76,17 @@ def test_a_host_that_stands_still_is_given_up_and_holds_up_nobody(copies: Copies
     assert set(site.states("verify").values()) == {"ok"}
 
 
-def test_a_host_that_stops_answering_in_the_middle_is_given_up(copies: Copies, hurried: None) -> None:
+def test_a_host_that_stops_answering_in_the_middle_is_given_up(copies: Copies) -> None:
+    """A change may take long, so it is not its time that ends it, but that the host gives no sign of life."""
     site = copies(1)
     [host] = site.hosts
     running = subprocess.Popen(
         site.command("up", "--json"), cwd=ROOT, env=site.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    wait_until(lambda: "jupyfleet:" in host.shell("ps -eo args"), "a command runs on the host")
+    wait_until(lambda: "jupyfleet:service.ensure" in host.shell("ps -eo args"), "the server is being started")
     host.pause()
     said, _ = running.communicate(timeout=300)
-    assert b"no answer within 20 s" in said
+    assert b"the connection to the host was lost" in said
     host.resume()
     assert next(iter(site.states("up").values())) in ("changed", "unchanged")
     assert host.path(f"{SITE}/.config/jupyfleet/token").exists()
