@@ -179,17 +179,24 @@ class Rooms:
         document = self._collaboration.document(room)
         if created:
             await self._drop_default_cell(room, document, path)
-        mirror = Mirror(document)
-        saver = Saver(
-            collaboration=self._collaboration,
-            room_id=room_id,
-            room=room,
-            mirror=mirror,
-            store=self._store,
-            baseline=before,
-            log=self._log,
-            on_saved=self._on_saved,
-        )
+        # A save of the room's own may be on its way; with the lock it has ended, and none begins.
+        async with self._collaboration.file_lock(room):
+            now = await self._store.state(path)
+            when = self._store.last_modified(now)
+            if when is None or when == self._collaboration.last_modified(room):
+                # What the room itself has written meanwhile is nobody else's change.
+                before = now
+            mirror = Mirror(document)
+            saver = Saver(
+                collaboration=self._collaboration,
+                room_id=room_id,
+                room=room,
+                mirror=mirror,
+                store=self._store,
+                baseline=before,
+                log=self._log,
+                on_saved=self._on_saved,
+            )
         notebook = OpenNotebook(room_id, path, room, document, mirror, saver)
         self._open[room_id] = notebook
         return notebook
