@@ -14,7 +14,8 @@ from pathlib import Path
 
 from jupyfleet_host.environment import build
 from jupyfleet_host.releases import STAMP, is_complete
-from tests.environments.building import Spec, build_once_free, says, start_build
+from tests.builds import build_once_free, start_build
+from tests.environments.building import Spec, says
 
 _KILLS = 30
 

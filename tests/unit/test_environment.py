@@ -21,11 +21,11 @@ from typing import Any
 
 import pytest
 
-from deploy.paths import FILES
 from jupyfleet_host import releases as machinery
 from jupyfleet_host.common import HostError
 from jupyfleet_host.environment import build
 from jupyfleet_host.releases import STAMP, activate, is_complete, state
+from tests.builds import build_once_free, start_build
 from tests.wheels import make_wheel
 
 UV = Path(sys.executable).parent / "uv"
@@ -302,42 +302,6 @@ def test_a_python_that_is_not_there_is_named(spec: Spec) -> None:
 
 
 # --- interrupted, and two at once -----------------------------------------------------------------------------------
-
-_SCRIPT = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from jupyfleet_host import common, environment
-sys.exit(common.run_script(environment.build, json.load(sys.stdin)))
-"""
-
-
-def start_build(spec: Spec) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-S", "-c", _SCRIPT, str(FILES)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdin
-    process.stdin.write(json.dumps(spec))
-    process.stdin.close()
-    return process
-
-
-def build_once_free(spec: Spec) -> None:
-    """Build as soon as a uv that outlived its master has ended; until then it must be refused."""
-    give_up = time.monotonic() + 30
-    while True:
-        try:
-            build(spec)
-        except HostError as error:
-            if "another deploy is at work" not in str(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def test_killed_at_any_moment_it_is_built_by_the_next_run(spec: Spec) -> None:
