@@ -27,6 +27,8 @@ test: lint test-unit test-jupyter-mcp test-e2e test-browser ## Pass the fast tes
 
 test-unit: $(VENV)/ready-for-tests ## Pure functions and host scripts: seconds.
 	@$(RUN)/python -m pytest tests/unit
+	@# By themselves: what runs their cases patches the standard library of its whole process.
+	@$(RUN)/python -m pytest tests/operations
 
 test-jupyter-mcp: $(VENV_JUPYTER)/ready ## The server extension, by itself.
 	@cd files/jupyter_mcp && ../../$(VENV_JUPYTER)/bin/python -m pytest $(SLOW_OF_JUPYTER_MCP:%=--ignore=%)
