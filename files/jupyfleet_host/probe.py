@@ -41,6 +41,8 @@ _NAMES = tuple(CHECKS)
 _OF_BUILD = _NAMES[:2]
 #: These need no server, so they run beside those that follow a request through it.
 _LOCAL = _NAMES[:3]
+#: These wait for a server that was just started.
+_WAITING = _NAMES[3:6]
 #: What need not be tried when a check finds nobody to talk to.
 _BARS = {
     "jupyter-port": _NAMES[5:],
@@ -56,8 +58,10 @@ def main(spec: Spec) -> Result:
     """Prove the host: every check, in the table's order."""
     probe = probe_of(spec)
     barred: dict[str, str] = {}
+    # First what waits for a server that is being started: whatever else runs meanwhile would take its time from it.
+    found = {name: _Running(name, probe, barred).result() for name in _WAITING}
     beside = {name: _Running(name, probe, barred) for name in _LOCAL}
-    found = {name: _Running(name, probe, barred).result() for name in _NAMES if name not in _LOCAL}
+    found |= {name: _Running(name, probe, barred).result() for name in _NAMES if name not in {*_WAITING, *_LOCAL}}
     found |= {name: running.result() for name, running in beside.items()}
     scrub = scrubber(probe.token_file)
     return {"checks": [found[name] | {"detail": scrub(found[name]["detail"])} for name in _NAMES]}

@@ -100,7 +100,7 @@ def stop(spec: Spec) -> Result:
     if supervisor is not None and spec["unit"] is None:
         _shut_down(supervisor, spec["home"], spec["wait"])
     elif supervisor is not None and _program(supervisor, spec["program"]):
-        supervisor.supervisor.stopProcessGroup(spec["program"])
+        _stop_group(supervisor, spec["program"], spec["wait"])
         supervisor.supervisor.removeProcessGroup(spec["program"])
     left = processes.of_site(spec["home"])
     processes.end(left)
@@ -192,11 +192,24 @@ def _reload(supervisor: Any, spec: Spec) -> bool:
     added, changed, removed = _differences(supervisor, spec)
     for group in [*changed, *removed]:
         progress(f"stopping {group}")
-        supervisor.supervisor.stopProcessGroup(group)
+        _stop_group(supervisor, group, spec["wait"])
         supervisor.supervisor.removeProcessGroup(group)
     for group in [*changed, *added]:
         supervisor.supervisor.addProcessGroup(group)
     return bool(added or changed or removed)
+
+
+def _stop_group(supervisor: Any, group: str, patience: float) -> None:
+    """Stop a group and wait for it here: supervisord itself, when it is to wait, may notice a second late."""
+    supervisor.supervisor.stopProcessGroup(group, False)
+    give_up = time.monotonic() + patience
+    while _is_ending(supervisor, group) and time.monotonic() < give_up:
+        time.sleep(0.05)
+
+
+def _is_ending(supervisor: Any, group: str) -> bool:
+    infos = [info for info in supervisor.supervisor.getAllProcessInfo() if info["group"] == group]
+    return any(info["statename"] in ("STARTING", "RUNNING", "BACKOFF", "STOPPING") for info in infos)
 
 
 def _differences(supervisor: Any, spec: Spec) -> tuple[list[str], list[str], list[str]]:
