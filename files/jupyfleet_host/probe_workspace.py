@@ -12,6 +12,8 @@ from jupyfleet_host.probe_user import User, look_at, name_of, run_as, service_us
 
 # The shell, because every user may run it; our own interpreter may lie where only root can go.
 _ACCESS_PROGRAM = '[ -r "$1" ] && [ -w "$1" ] && [ -x "$1" ]'
+#: Bytes; a notebook with a picture or two in it. It is written beside the old one first.
+_LEAST_ROOM = 1_000_000
 
 
 def check_workspace(probe: Probe) -> str:
@@ -31,10 +33,20 @@ def check_workspace(probe: Probe) -> str:
         raise CheckError(f"{path} is on a filesystem that is mounted read-only: mount it for writing")
     if is_virtiofs and is_read_only(path):
         raise CheckError(f"{path} is a share that is read-only: let the hypervisor offer it for writing")
+    if full := what_is_used_up(os.statvfs(path)):
+        raise CheckError(f"{path} is on a filesystem {full}: no notebook can be saved there. Make room")
     if not _may_write(user, probe):
         mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
         raise CheckError(f"{user.name} may not write in {path} ({mode}): check it and the folders above it")
     return f"{path} is writable for {user.name}{mounted}"
+
+
+def what_is_used_up(found: os.statvfs_result) -> str | None:
+    """What keeps a user from writing even one notebook, if anything."""
+    if found.f_bavail * found.f_frsize < _LEAST_ROOM:
+        return "that is full"
+    # Some filesystems have as many files as one likes, and say that there are none.
+    return "that can hold no more files" if found.f_files and not found.f_favail else None
 
 
 def _may_write(user: User, probe: Probe) -> bool:

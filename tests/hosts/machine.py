@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.local_site import PROGRAM, ROOT, free_port
+from tests.local_site import PROGRAM, ROOT, call_mcp, free_port
 
 BOOT_SECONDS = 300
 _COMMAND_SECONDS = 900
@@ -165,6 +165,11 @@ class Machine(ABC):
             check["id"]: f"failed: {check['detail']}" if check["status"] == "failed" else check["status"]
             for check in host["checks"]
         }
+
+    def mcp(self, tool: str, **arguments: Any) -> Any:
+        """What a tool of the server answers."""
+        token = self.ssh("cat /home/jupyter/.config/jupyfleet/token")
+        return call_mcp(f"http://127.0.0.1:{self.port}/mcp", token, tool, **arguments)
 
     def wait_until_it_serves(self, **settings: Any) -> None:
         """Until no check fails any more, after it was started or what runs on it was killed."""

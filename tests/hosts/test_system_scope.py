@@ -7,14 +7,18 @@ Debian, and the stand-in for Fedora.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from fastmcp.exceptions import ToolError
 from testinfra.host import Host
 
 from tests.hosts.conftest import seen_from_outside
 from tests.hosts.container import Container
 from tests.hosts.machine import Machine
+from tests.local_site import wait_until
 
 HOME = "/home/jupyter"
 
@@ -170,6 +174,65 @@ def test_it_serves_again_after_the_power_was_cut(machine: Machine) -> None:
     machine.boot()
     machine.wait_until_it_serves()
     assert set(machine.steps("up").values()) == {"unchanged"}
+
+
+@contextmanager
+def on_a_small_disk(machine: Machine) -> Iterator[None]:
+    """The home on a file system of its own, with room for little more than what is there."""
+    size = f"$(( $(du -sm {HOME} | cut -f1) + 20 ))m"
+    machine.ssh(
+        f"set -e; supervisorctl stop jupyter; cp -a {HOME} /var/tmp/home; mount -t tmpfs -o size={size} small {HOME}; "
+        f"cp -a /var/tmp/home/. {HOME}; rm -r /var/tmp/home; supervisorctl start jupyter"
+    )
+    machine.wait_until_it_serves()
+    try:
+        yield
+    finally:
+        machine.ssh(f"set -e; supervisorctl stop jupyter; umount {HOME}; supervisorctl start jupyter")
+
+
+def fill(machine: Machine) -> None:
+    # Never more than that: what it is mounted on is the disk of whoever runs the tests.
+    assert machine.ssh(f"stat --file-system --format=%T {HOME}") == "tmpfs"
+    machine.ssh(f"su jupyter -c 'head -c 100M /dev/zero > {HOME}/ballast'", check=False)
+
+
+def test_a_full_disk_is_said_and_no_notebook_is_lost(machine: Machine) -> None:
+    notebook = f"{HOME}/workspace/full.ipynb"
+    with on_a_small_disk(machine):
+        machine.mcp("notebook_create", path="full.ipynb")
+        machine.mcp("cell_insert", path="full.ipynb", index=0, source="'before'")
+        before = machine.ssh(f"cat {notebook}")
+        release = machine.ssh(f"readlink {HOME}/.pixi/envs/default")
+        fill(machine)
+        with pytest.raises(ToolError, match="NOT saved: the disk is full"):
+            machine.mcp("cell_insert", path="full.ipynb", index=-1, source=f"'while full {'x' * 100_000}'")
+        assert machine.ssh(f"cat {notebook}") == before, "whole, as it was"
+        assert "is on a filesystem that is full" in machine.checks()["workspace-dir"]
+        done = machine.jupyfleet("up", jupyter_extra_packages=["msgpack"])
+        assert done.returncode == 1
+        assert "MB are free. Make room" in done.stdout
+        assert machine.ssh(f"readlink {HOME}/.pixi/envs/default") == release
+        machine.ssh(f"rm {HOME}/ballast")
+        saved = lambda: "while full" in machine.ssh(f"cat {notebook}")  # noqa: E731
+        wait_until(saved, "what could not be saved is saved", 60)
+        assert set(machine.steps("up").values()) == {"unchanged"}
+        assert set(machine.checks().values()) == {"ok", "skipped"}
+
+
+def test_a_server_that_was_killed_on_a_full_disk_is_there_again_when_there_is_room(machine: Machine) -> None:
+    with on_a_small_disk(machine):
+        machine.mcp("notebook_create", path="kept.ipynb")
+        machine.mcp("cell_insert", path="kept.ipynb", index=0, source="'kept'")
+        fill(machine)
+        machine.ssh("kill -9 $(supervisorctl pid jupyter)")
+        # Whether it can start without any room is its own affair; that it is tried is supervisord's.
+        attempt = lambda: "pid" in machine.ssh("supervisorctl status jupyter || true")  # noqa: E731
+        wait_until(attempt, "it is started again", 60)
+        machine.ssh(f"rm {HOME}/ballast")
+        machine.steps("up")
+        assert set(machine.checks().values()) == {"ok", "skipped"}
+        assert machine.mcp("cell_get", path="kept.ipynb", index=0)["source"] == "'kept'"
 
 
 def test_down_leaves_the_user_s_own_and_the_system_as_it_was(machine: Machine, seen: Host, family: Family) -> None:

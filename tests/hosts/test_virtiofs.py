@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 from tests.hosts.conftest import seen_from_outside
 from tests.hosts.virtual_machine import VirtualMachine
-from tests.local_site import call_mcp, wait_until
+from tests.local_site import wait_until
+
+pytestmark = pytest.mark.timeout(3600)
 
 HOME = "/home/jupyter"
 WORKSPACE = f"{HOME}/workspace"
@@ -34,11 +35,6 @@ def seen(guest: VirtualMachine) -> Host:
 @pytest.fixture
 def share(guest: VirtualMachine) -> Path:
     return guest.directory / "share"
-
-
-def mcp(guest: VirtualMachine, tool: str, **arguments: Any) -> Any:
-    token = guest.ssh(f"cat {HOME}/.config/jupyfleet/token")
-    return call_mcp(f"http://127.0.0.1:{guest.port}/mcp", token, tool, **arguments)
 
 
 def reason(guest: VirtualMachine, command: str) -> str:
@@ -95,9 +91,9 @@ def test_a_second_run_changes_nothing(guest: VirtualMachine) -> None:
 
 
 def test_notebooks_are_seen_from_both_sides(guest: VirtualMachine, share: Path) -> None:
-    mcp(guest, "notebook_create", path="lab/from-guest.ipynb")
-    mcp(guest, "cell_insert", path="lab/from-guest.ipynb", index=0, source="6 * 7")
-    outputs = mcp(guest, "cell_execute", path="lab/from-guest.ipynb", index=0)
+    guest.mcp("notebook_create", path="lab/from-guest.ipynb")
+    guest.mcp("cell_insert", path="lab/from-guest.ipynb", index=0, source="6 * 7")
+    outputs = guest.mcp("cell_execute", path="lab/from-guest.ipynb", index=0)
     assert "42" in json.dumps(outputs)
     on_the_hypervisor = json.loads((share / "lab/from-guest.ipynb").read_text())
     assert "".join(on_the_hypervisor["cells"][0]["source"]) == "6 * 7"
@@ -105,9 +101,9 @@ def test_notebooks_are_seen_from_both_sides(guest: VirtualMachine, share: Path) 
     other = share / "from-hypervisor.ipynb"
     other.write_text((share / "lab/from-guest.ipynb").read_text())
     os.chown(other, share.stat().st_uid, share.stat().st_gid)
-    names = [entry["path"] for entry in mcp(guest, "notebook_list")]
+    names = [entry["path"] for entry in guest.mcp("notebook_list")]
     assert {"lab/from-guest.ipynb", "from-hypervisor.ipynb"} <= set(names)
-    assert mcp(guest, "cell_get", path="from-hypervisor.ipynb", index=0)["source"] == "6 * 7"
+    assert guest.mcp("cell_get", path="from-hypervisor.ipynb", index=0)["source"] == "6 * 7"
 
 
 def test_after_a_reboot_the_share_is_there_before_the_server(guest: VirtualMachine) -> None:
@@ -120,12 +116,12 @@ def test_after_a_reboot_the_share_is_there_before_the_server(guest: VirtualMachi
 
 
 def test_a_cut_of_the_power_loses_no_notebook(guest: VirtualMachine, share: Path) -> None:
-    mcp(guest, "cell_insert", path="lab/from-guest.ipynb", index=-1, source="'the last edit'")
+    guest.mcp("cell_insert", path="lab/from-guest.ipynb", index=-1, source="'the last edit'")
     guest.cut_power()
     assert "the last edit" in (share / "lab/from-guest.ipynb").read_text()
     guest.boot()
     guest.wait_until_it_serves(**VIRTIOFS)
-    assert mcp(guest, "cell_get", path="lab/from-guest.ipynb", index=-1)["source"] == "'the last edit'"
+    assert guest.mcp("cell_get", path="lab/from-guest.ipynb", index=-1)["source"] == "'the last edit'"
 
 
 def test_a_share_that_is_missing_at_boot_is_waited_for(guest: VirtualMachine, seen: Host, share: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,15 +56,37 @@ def test_workspace_below_a_folder_the_user_may_not_enter(host: Host, open_folder
     host.fails("workspace-dir", "nobody may not write", "folders above", user="nobody", workspace=str(inner))
 
 
-@as_root
-def test_workspace_mounted_read_only(host: Host) -> None:
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(host.workspace)]
+@contextmanager
+def mounted_with(options: str, where: Path) -> Iterator[None]:
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(where)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        host.fails("workspace-dir", "read-only")
+        yield
     finally:
-        subprocess.run(["umount", str(host.workspace)], check=True)
+        subprocess.run(["umount", str(where)], check=True)
+
+
+@as_root
+def test_workspace_mounted_read_only(host: Host) -> None:
+    with mounted_with("ro", host.workspace):
+        host.fails("workspace-dir", "read-only")
+
+
+@as_root
+def test_workspace_on_a_full_disk(host: Host) -> None:
+    with mounted_with("size=2m,mode=0700", host.workspace):
+        host.passes("workspace-dir", "writable")
+        (host.workspace / "ballast").write_bytes(bytes(1_500_000))
+        host.fails("workspace-dir", "is on a filesystem that is full", "Make room")
+
+
+@as_root
+def test_workspace_on_a_disk_with_too_many_files(host: Host) -> None:
+    with mounted_with("size=8m,mode=0700,nr_inodes=3", host.workspace):
+        for name in ("one", "two"):
+            (host.workspace / name).touch()
+        host.fails("workspace-dir", "can hold no more files")
 
 
 @pytest.fixture
