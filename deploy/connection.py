@@ -30,11 +30,6 @@ _DEFAULTS: dict[str, Any] = {
     # A host whose key nobody has vouched for may be anybody.
     "ssh_strict_host_key_checking": "yes",
     "ssh_connect_retries": 2,
-    "ssh_paramiko_connect_kwargs": {
-        "banner_timeout": _CONNECT_SECONDS,
-        "auth_timeout": 2 * _CONNECT_SECONDS,
-        "channel_timeout": _UNACKNOWLEDGED_SECONDS,
-    },
 }
 
 
@@ -44,7 +39,13 @@ class UnreachableError(Exception):
 
 def data_with_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a host as pyinfra takes them."""
-    return {**_DEFAULTS, **data}
+    of_paramiko = {
+        "banner_timeout": _CONNECT_SECONDS,
+        "auth_timeout": 2 * _CONNECT_SECONDS,
+        "channel_timeout": _UNACKNOWLEDGED_SECONDS,
+        "transport_factory": _transport,
+    } | (data.get("ssh_paramiko_connect_kwargs") or {})
+    return {**_DEFAULTS, **data, "ssh_paramiko_connect_kwargs": of_paramiko}
 
 
 def configuration() -> Config:
@@ -79,7 +80,8 @@ def connect(state: State) -> Host:
         connect_all(state)
     except PyinfraError as error:
         raise UnreachableError(_advice(errors.reasons[0] if errors.reasons else str(error), host)) from error
-    _tune(host)
+    if client := getattr(host.connector, "client", None):
+        gevent.spawn(_expect_answers, client.get_transport())
     state.set_stage(StateStage.Prepare)
     return host
 
@@ -96,20 +98,18 @@ def disconnect(state: State) -> None:
             client.close()
 
 
-def _tune(host: Host) -> None:
-    client = getattr(host.connector, "client", None)
-    transport = client.get_transport() if client else None
-    if transport is None:
-        return
-    gevent.spawn(_expect_answers, transport)
+def _transport(line: Any, **options: Any) -> Transport:
+    """A connection as paramiko makes it, on a line that waits for nothing and is bounded from its first byte on."""
     # Through jump hosts this is a channel, and the socket belongs to the connection to the first of them.
-    line = transport.sock
-    while isinstance(line, Channel):
-        line = line.get_transport().sock
-    if isinstance(line, socket.socket):
-        # Without it every command waits for the acknowledgement of the one before, some 40 ms.
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+    way = line
+    while isinstance(way, Channel):
+        way = way.get_transport().sock
+    if isinstance(way, socket.socket):
+        # Without it each small message waits for the acknowledgement of the one before, some 40 ms: one of those of
+        # the handshake, and every command.
+        way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        way.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_SECONDS * 1000)
+    return Transport(line, **options)
 
 
 def _expect_answers(transport: Transport) -> None:

@@ -39,7 +39,7 @@ _GRACE = 30
 
 # What nobody foresaw is a failure like any other for whoever asked, with a traceback on standard error for us.
 _LOADER = """\
-import binascii, json, signal, sys, types, zlib
+import binascii, json, os, signal, sys, types, zlib
 signal.alarm({seconds})
 try:
     for name, text in json.loads(zlib.decompress(binascii.a2b_base64({modules!r}))):
@@ -71,7 +71,9 @@ except Exception as error:
     for line in reason.splitlines():
         print({failure!r} + line, file=sys.stderr, flush=True)
     code = 1
-sys.exit(code)
+# Nothing is left to be put in order, and Python's own way out takes another 4 ms.
+sys.stdout.flush()
+os._exit(code)
 """
 
 

@@ -162,8 +162,11 @@ def _port_problem(bind: str, port: int, home: str) -> str | None:
 def _taken(bind: str, port: int, home: str) -> str | None:
     """Say who has the port, unless it is this very site."""
     advice = "Stop that program or set another jupyter_port (with make up: JUPYFLEET_PORT=…)."
-    pids = processes.holders(processes.listeners(bind, port))
-    if any(processes.site_of(pid) == home for pid in pids):
-        return None
+    pids: list[int] = []
+    for listener in processes.listeners(bind, port):
+        found = processes.holders(listener)
+        if any(processes.site_of(pid) == home for pid in found):
+            return None
+        pids += found
     who = f"process {pids[0]} ({processes.name_of(pids[0])})" if pids else "a process of another user"
     return f"port {port} on {bind} is taken by {who}. {advice}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import xmlrpc.client
 from collections.abc import Callable
 from typing import Any, TypeVar
-from xml.parsers.expat import ExpatError
 
-from jupyfleet_host import supervisor_rpc
 from jupyfleet_host.probe_common import CheckError, Probe, describe
+from jupyfleet_host.supervisor_rpc import RefusedError, RpcError, Supervisor
 
 LOG_BYTES = 4000
 _ANSWER_SECONDS = 5.0
@@ -17,7 +14,7 @@ _ANSWER_SECONDS = 5.0
 _SETTLED = frozenset({"FATAL", "STOPPED"})
 #: EX_CONFIG of sysexits.h, by which the server refuses its configuration: supervisor takes it as final.
 _REFUSAL = 78
-_RPC_ERRORS = (OSError, http.client.HTTPException, ExpatError, xmlrpc.client.Error)
+_RPC_ERRORS = (OSError, RpcError, RefusedError)
 T = TypeVar("T")
 
 
@@ -59,15 +56,14 @@ def process_info(probe: Probe) -> dict[str, Any]:
     """The program's process info, or why there is none."""
     path, program = probe.supervisor_socket, probe.program
     try:
-        with supervisor_rpc.proxy(path, _ANSWER_SECONDS) as rpc:
-            info = rpc.supervisor.getProcessInfo(program)
+        info = Supervisor(path, _ANSWER_SECONDS).getProcessInfo(program)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         text = f"supervisord does not run, nobody answers on {path}: run jupyfleet up"
         raise CheckError(text, gone=True) from error
     except PermissionError as error:
         raise CheckError(f"{path} is closed to this user: run verify as its owner or with sudo") from error
-    except xmlrpc.client.Fault as error:
-        todo = "run jupyfleet up" if "BAD_NAME" in error.faultString else error.faultString
+    except RefusedError as error:
+        todo = "run jupyfleet up" if "BAD_NAME" in error.reason else error.reason
         raise CheckError(f"supervisor knows no program {program}: {todo}") from error
     except _RPC_ERRORS as error:
         raise CheckError(f"supervisor on {path} gave no usable answer: {describe(error)}") from error
@@ -92,8 +88,8 @@ def _last_words(probe: Probe) -> str:
     """The last lines of the program's log, standard error first."""
     for method in ("readProcessStderrLog", "readProcessStdoutLog"):
         try:
-            with supervisor_rpc.proxy(probe.supervisor_socket, _ANSWER_SECONDS) as rpc:
-                text = str(getattr(rpc.supervisor, method)(probe.program, -LOG_BYTES, 0))
+            supervisor = Supervisor(probe.supervisor_socket, _ANSWER_SECONDS)
+            text = str(getattr(supervisor, method)(probe.program, -LOG_BYTES, 0))
         except _RPC_ERRORS:
             continue
         lines = text.splitlines()

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -20,23 +20,26 @@ PROC = Path("/proc")
 MARK = "JUPYFLEET_SITE"
 
 
-def listeners(bind: str, port: int) -> set[str]:
+def listeners(bind: str, port: int) -> Iterator[str]:
     """The sockets that keep another one from listening on an address and port, as /proc/PID/fd names them.
 
-    (proc_pid_net(5): state 0A is LISTEN, and addresses are in groups of four bytes in the machine's order.)
+    They come while the tables are read: to read one to its end, the kernel goes through all connections that there
+    could be, some 5 ms, and the sockets that listen are the first. (proc_pid_net(5): state 0A is LISTEN, and addresses
+    are in groups of four bytes in the machine's order.)
     """
     wanted = ipaddress.ip_address(bind)
-    sockets = set()
-    for table in ("net/tcp", "net/tcp6"):
-        for line in _read(PROC / table).decode().splitlines()[1:]:
-            fields = line.split()
-            address_text, _, port_text = fields[1].rpartition(":")
-            if fields[3] != "0A" or int(port_text, 16) != port:
-                continue
-            address = _address(address_text)
-            if address == wanted or address.is_unspecified or wanted.is_unspecified:
-                sockets.add(f"socket:[{fields[9]}]")
-    return sockets
+    tables = ("net/tcp", "net/tcp6") if wanted.version == 4 else ("net/tcp6", "net/tcp")
+    for table in tables:
+        with contextlib.suppress(OSError), (PROC / table).open() as lines:
+            next(lines)  # The heading.
+            for line in lines:
+                fields = line.split()
+                address_text, _, port_text = fields[1].rpartition(":")
+                if fields[3] != "0A" or int(port_text, 16) != port:
+                    continue
+                address = _address(address_text)
+                if address == wanted or address.is_unspecified or wanted.is_unspecified:
+                    yield f"socket:[{fields[9]}]"
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -44,9 +47,9 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(b"".join(groups))
 
 
-def holders(sockets: set[str]) -> list[int]:
-    """The processes that have one of the sockets open, as far as this user may see."""
-    return [pid for pid in _pids() if sockets and _holds(PROC / str(pid), sockets)]
+def holders(socket: str) -> list[int]:
+    """The processes that have a socket open, as far as this user may see."""
+    return [pid for pid in _pids() if _holds(PROC / str(pid), socket)]
 
 
 def of_site(home: str) -> list[int]:
@@ -101,11 +104,11 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
 
 
-def _holds(process: Path, sockets: set[str]) -> bool:
+def _holds(process: Path, socket: str) -> bool:
     with contextlib.suppress(OSError):
         for descriptor in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
-                if str(descriptor.readlink()) in sockets:
+                if str(descriptor.readlink()) == socket:
                     return True
     return False
 

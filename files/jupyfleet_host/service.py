@@ -7,18 +7,17 @@ it is finished by the next one.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import subprocess
 import time
-import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host import processes, releases, supervisor_rpc
+from jupyfleet_host import processes, releases
 from jupyfleet_host.common import HostError, Result, Spec, progress, run
 from jupyfleet_host.identity import call_for
+from jupyfleet_host.supervisor_rpc import RefusedError, RpcError, Supervisor
 
 #: Of a person's environment the server gets what names the person, the language, and how to reach the network.
 _KEPT = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
@@ -80,7 +79,7 @@ def ensure(spec: Spec) -> Result:
         is_starting = _reload(supervisor, spec)
         if not is_starting and (what := _outdated_file(_program(supervisor, spec["program"]), spec)):
             progress(f"stopping {spec['program']}, whose {what} changed")
-            supervisor.supervisor.stopProcess(spec["program"])
+            supervisor.stopProcess(spec["program"])
     return {"pid": _wait_until_running(supervisor, spec, is_starting=is_starting)}
 
 
@@ -88,7 +87,7 @@ def processes_of_site(spec: Spec) -> Result:
     """The processes that `stop` would end: ``{"pids": [N, …]}``."""
     pids = processes.of_site(spec["home"])
     supervisor = _connect(spec["socket"]) if spec["unit"] is None else None
-    return {"pids": pids if supervisor is None else [supervisor.supervisor.getPID(), *pids]}
+    return {"pids": pids if supervisor is None else [supervisor.getPID(), *pids]}
 
 
 def stop(spec: Spec) -> Result:
@@ -101,7 +100,7 @@ def stop(spec: Spec) -> Result:
         _shut_down(supervisor, spec["home"], spec["wait"])
     elif supervisor is not None and _program(supervisor, spec["program"]):
         _stop_group(supervisor, spec["program"], spec["wait"])
-        supervisor.supervisor.removeProcessGroup(spec["program"])
+        supervisor.removeProcessGroup(spec["program"])
     left = processes.of_site(spec["home"])
     processes.end(left)
     return {"stopped": supervisor is not None or bool(left)}
@@ -110,13 +109,15 @@ def stop(spec: Spec) -> Result:
 # -- supervisord ---------------------------------------------------------------------------------------------------
 
 
-def _connect(path: str) -> Any | None:
-    """A proxy for supervisord's interface, or nothing when no supervisord answers."""
-    supervisor = supervisor_rpc.proxy(path)
+def _connect(path: str) -> Supervisor | None:
+    """supervisord's interface, or nothing when no supervisord answers."""
+    supervisor = Supervisor(path)
     try:
-        supervisor.supervisor.getState()
-    except (OSError, http.client.HTTPException):
+        supervisor.getState()
+    except (OSError, RpcError):
         return None
+    except RefusedError as refusal:
+        raise HostError(f"supervisord on {path} refuses to be asked: {refusal.reason}") from refusal
     return supervisor
 
 
@@ -130,11 +131,11 @@ def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "PATH": environ.get("PATH", os.defpath)} | kept
 
 
-def _is_outdated(supervisor: Any, spec: Spec) -> bool:
+def _is_outdated(supervisor: Supervisor, spec: Spec) -> bool:
     """Whether a supervisord of the site's own was started from other files; the system's is whatever it is."""
     if spec["unit"] is not None or spec["identifier"] is None:
         return False
-    return bool(supervisor.supervisor.getIdentification() != spec["identifier"])
+    return bool(supervisor.getIdentification() != spec["identifier"])
 
 
 def _starts_at_boot(spec: Spec) -> bool:
@@ -150,7 +151,7 @@ def _start_unit(spec: Spec) -> None:
     run(spec["start"], timeout=spec["wait"], why=f"enable {spec['unit']}")
 
 
-def _start_supervisord(spec: Spec) -> Any:
+def _start_supervisord(spec: Spec) -> Supervisor:
     _end_orphans(spec["home"])
     progress("starting supervisord")
     done = subprocess.run(
@@ -178,49 +179,49 @@ def _end_orphans(home: str) -> None:
         processes.end(orphans, patience=30)
 
 
-def _shut_down(supervisor: Any, home: str, patience: float) -> None:
+def _shut_down(supervisor: Supervisor, home: str, patience: float) -> None:
     """Stop supervisord and wait for it, so that the next one finds the socket and the port free."""
-    pid = supervisor.supervisor.getPID()
-    supervisor.supervisor.shutdown()
+    pid = supervisor.getPID()
+    supervisor.shutdown()
     if left := processes.wait_for_end([pid], patience):
         processes.end(left)
     processes.end(processes.wait_for_end(processes.of_site(home), patience=5))
 
 
-def _reload(supervisor: Any, spec: Spec) -> bool:
+def _reload(supervisor: Supervisor, spec: Spec) -> bool:
     """Act on what changed in the configuration files, and only on that; tell whether there was anything."""
     added, changed, removed = _differences(supervisor, spec)
     for group in [*changed, *removed]:
         progress(f"stopping {group}")
         _stop_group(supervisor, group, spec["wait"])
-        supervisor.supervisor.removeProcessGroup(group)
+        supervisor.removeProcessGroup(group)
     for group in [*changed, *added]:
-        supervisor.supervisor.addProcessGroup(group)
+        supervisor.addProcessGroup(group)
     return bool(added or changed or removed)
 
 
-def _stop_group(supervisor: Any, group: str, patience: float) -> None:
+def _stop_group(supervisor: Supervisor, group: str, patience: float) -> None:
     """Stop a group and wait for it here: supervisord itself, when it is to wait, may notice a second late."""
-    supervisor.supervisor.stopProcessGroup(group, False)
+    supervisor.stopProcessGroup(group, False)
     give_up = time.monotonic() + patience
     while _is_ending(supervisor, group) and time.monotonic() < give_up:
         time.sleep(0.05)
 
 
-def _is_ending(supervisor: Any, group: str) -> bool:
-    infos = [info for info in supervisor.supervisor.getAllProcessInfo() if info["group"] == group]
+def _is_ending(supervisor: Supervisor, group: str) -> bool:
+    infos = [info for info in supervisor.getAllProcessInfo() if info["group"] == group]
     return any(info["statename"] in ("STARTING", "RUNNING", "BACKOFF", "STOPPING") for info in infos)
 
 
-def _differences(supervisor: Any, spec: Spec) -> tuple[list[str], list[str], list[str]]:
+def _differences(supervisor: Supervisor, spec: Spec) -> tuple[list[str], list[str], list[str]]:
     """The programs that were added, changed and removed in the files, against those that supervisord has.
 
     Of the system's supervisord only our program counts: what others wait to apply is theirs.
     """
     try:
-        added, changed, removed = supervisor.supervisor.reloadConfig()[0]
-    except xmlrpc.client.Fault as fault:
-        raise HostError(f"supervisord refuses its configuration: {fault.faultString}") from fault
+        added, changed, removed = supervisor.reloadConfig()[0]
+    except RefusedError as refusal:
+        raise HostError(f"supervisord refuses its configuration: {refusal.reason}") from refusal
     if spec["unit"] is not None:
         ours = {spec["program"]}
         added, changed, removed = ([name for name in names if name in ours] for names in (added, changed, removed))
@@ -230,10 +231,10 @@ def _differences(supervisor: Any, spec: Spec) -> tuple[list[str], list[str], lis
 # -- the program ---------------------------------------------------------------------------------------------------
 
 
-def _program(supervisor: Any, name: str) -> dict[str, Any]:
+def _program(supervisor: Supervisor, name: str) -> dict[str, Any]:
     try:
-        return dict(supervisor.supervisor.getProcessInfo(name))
-    except xmlrpc.client.Fault:
+        return dict(supervisor.getProcessInfo(name))
+    except RefusedError:
         return {}
 
 
@@ -256,7 +257,7 @@ def _outdated_file(info: dict[str, Any], spec: Spec) -> str | None:
     return None
 
 
-def _wait_until_running(supervisor: Any, spec: Spec, *, is_starting: bool) -> int:
+def _wait_until_running(supervisor: Supervisor, spec: Spec, *, is_starting: bool) -> int:
     """Wait for the program, starting it once where it rests; `is_starting` tells that this was just done."""
     name, give_up = spec["program"], time.monotonic() + spec["wait"]
     progress(f"waiting for {name}")
@@ -278,12 +279,12 @@ def _wait_until_running(supervisor: Any, spec: Spec, *, is_starting: bool) -> in
     )
 
 
-def _start_program(supervisor: Any, name: str) -> None:
+def _start_program(supervisor: Supervisor, name: str) -> None:
     try:
-        supervisor.supervisor.startProcess(name, False)
-    except xmlrpc.client.Fault as fault:
-        if fault.faultCode != 60:  # ALREADY_STARTED (supervisor's Faults): autostart was quicker.
-            raise HostError(f"supervisord does not start {name}: {fault.faultString}") from fault
+        supervisor.startProcess(name, False)
+    except RefusedError as refusal:
+        if refusal.code != 60:  # ALREADY_STARTED (supervisor's Faults): autostart was quicker.
+            raise HostError(f"supervisord does not start {name}: {refusal.reason}") from refusal
 
 
 def _tail(log: Path, token_file: str | None, lines: int = 15) -> list[str]:

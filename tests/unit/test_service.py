@@ -16,6 +16,7 @@ from deploy.paths import REQUIREMENTS
 from jupyfleet_host import processes, service
 from jupyfleet_host.common import HostError
 from jupyfleet_host.package_index import environment_for_uv
+from jupyfleet_host.supervisor_rpc import Supervisor
 from tests.local_site import wait_until
 
 TOKEN = "0123456789abcdef" * 4
@@ -124,8 +125,7 @@ def test_a_plan_knows_a_restart_before_the_file_that_causes_it_is_there(site: Si
 def test_a_stopped_program_is_started(site: Site) -> None:
     os.kill(site.ensure(), signal.SIGTERM)
     wait_until(lambda: site.actions() == [], "supervisord restarts it by itself")
-    with service.supervisor_rpc.proxy(str(site.home / "sock")) as supervisor:
-        supervisor.supervisor.stopProcess("jupyter")
+    Supervisor(str(site.home / "sock")).stopProcess("jupyter")
     assert site.actions() == ["start jupyter"]
     site.ensure()
     assert site.actions() == []
