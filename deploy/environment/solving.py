@@ -26,7 +26,6 @@ from deploy.environment.profiles import PROFILES
 from deploy.environment.uv import committed_lock, requirements_of
 from deploy.facts.hostscript import ask
 from deploy.settings import Settings
-from jupyfleet_host import environment_pixi
 from jupyfleet_host.common import HostError
 from jupyfleet_host.package_index import environment_for_uv
 
@@ -90,6 +89,9 @@ def solve_here(settings: Settings, earlier: sitelock.Lock | None = None) -> site
     """
     if settings.provider == "uv":
         return (_compile(settings, requirements_of(settings), OLDEST_PYTHON, earlier[-1] if earlier else None),)
+    # Its web server and downloads would take 15 ms of every run's start.
+    from jupyfleet_host import environment_pixi
+
     try:
         lock = environment_pixi.lock(question(settings, earlier))["lock"]
     except HostError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,47 @@ startup.after_pyinfra()
 print(json.dumps([before == found() == found(), {"ssh", "local"} <= set(before[0])]))
 """
     assert python(code) == [True, True]
+
+
+def test_tls_waits_in_greenlets_once_somebody_uses_it() -> None:
+    code = """
+import json, sys
+from deploy import cli
+cli.program(["plan"])
+import pyinfra_cli.inventory
+before = "_ssl" in sys.modules
+import urllib.request, ssl
+context = ssl.create_default_context()
+print(json.dumps([before, type(context).__module__, ssl.SSLSocket.__module__]))
+"""
+    assert python(code) == [False, "gevent.ssl", "gevent.ssl"]
+
+
+def test_mocks_are_there_for_whoever_wants_them() -> None:
+    code = """
+import json, sys
+from deploy import cli, startup
+cli.program(["plan"])
+startup.after_pyinfra()
+before = "asyncio" in sys.modules
+from unittest.mock import Mock, patch
+print(json.dumps([before, Mock(name="it").it() is not None, callable(patch)]))
+"""
+    assert python(code) == [False, True, True]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_templates_are_the_same_whether_or_not_they_can_be_kept_compiled(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path) if kept else "/dev/null")
+    code = """
+import json
+from deploy.rendering import render
+settings = {"workspace_tag": "work", "workspace": "/srv/notebooks"}
+print(json.dumps(render("workspace.mount.j2", settings=settings, options=["nofail"], supervisors=["one"])))
+"""
+    first, again = python(code), python(code)
+    assert first == again
+    assert "/srv/notebooks" in first
+    assert len(list(tmp_path.rglob("*.cache"))) == kept
