@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from deploy.environment.uv import uv_release_of
 from deploy.facts.hostscript import source
 from deploy.paths import REQUIREMENTS
 from deploy.settings import read_settings
-from jupyfleet_host import supervisor_rpc
+from jupyfleet_host.supervisor_rpc import RefusedError, Supervisor
 from jupyfleet_host.package_index import environment_for_uv
 from tests.local_site import LocalSite, wait_until
 
@@ -175,11 +174,10 @@ def _until_served(site: LocalSite, command: Callable[[], object]) -> float:
 
 def _server_of(site: LocalSite) -> int:
     """The server's process. supervisord is asked itself: its program for people would take a core while one waits."""
-    with supervisor_rpc.proxy(str(site.home / "run/supervisor.sock")) as supervisor:
-        try:
-            return int(supervisor.supervisor.getProcessInfo("jupyter")["pid"])
-        except xmlrpc.client.Fault:
-            return 0  # Between the old program and the new one there is none.
+    try:
+        return int(Supervisor(str(site.home / "run/supervisor.sock")).getProcessInfo("jupyter")["pid"])
+    except RefusedError:
+        return 0  # Between the old program and the new one there is none.
 
 
 def main() -> int:
