@@ -30,8 +30,8 @@ from deploy.environment.uv import uv_release_of
 from deploy.facts.hostscript import source
 from deploy.paths import REQUIREMENTS
 from deploy.settings import read_settings
-from jupyfleet_host.supervisor_rpc import RefusedError, Supervisor
 from jupyfleet_host.package_index import environment_for_uv
+from jupyfleet_host.supervisor_rpc import RefusedError, Supervisor
 from tests.local_site import LocalSite, wait_until
 
 UV = str(Path(sys.executable).parent / "uv")
