@@ -16,7 +16,16 @@ from .errors import CellRefused, KernelFailed
 from .execution import Execution
 from .outputs import as_content, fit
 
-__all__ = ["IMAGE_BYTES", "image_blocks", "json_text", "render_execution", "render_notebook", "render_page", "text"]
+__all__ = [
+    "IMAGE_BYTES",
+    "image_blocks",
+    "json_text",
+    "listing",
+    "render_execution",
+    "render_notebook",
+    "render_page",
+    "text",
+]
 
 IMAGE_BYTES = 1_000_000
 
@@ -32,6 +41,15 @@ def text(text: str, **more: Any) -> ToolResult:
 
 def json_text(value: Any) -> TextContent:
     return TextContent(type="text", text=json.dumps(value, ensure_ascii=False))
+
+
+def listing(entries: list[dict[str, Any]]) -> ToolResult:
+    """A list, which FastMCP would turn into JSON by itself and check three times on the way."""
+    return ToolResult(
+        content=[json_text(entries)],
+        structured_content={"result": entries},
+        meta={"fastmcp": {"wrap_result": True}},
+    )
 
 
 def image_blocks(images: list[tuple[str, str]]) -> list[ImageContent]:

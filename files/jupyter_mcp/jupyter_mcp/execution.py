@@ -28,6 +28,8 @@ from .rooms import OpenNotebook, Rooms
 
 __all__ = ["Execution", "Executions"]
 
+# How long a cell runs before it is shown as running. One that ends sooner changes in the document once, not twice.
+_BEGIN_SECONDS = 0.01
 # How long outputs wait for the end of their cell, to be written with it: one update for everybody instead of two.
 _END_SECONDS = 0.002
 # From then on outputs are written at once, unless this many came one upon the other.
@@ -48,6 +50,7 @@ class Execution:
     `status`: queued, running, ok, error (the code raised) or failed (`problem` says why it did not finish).
     `saved`: whether the outputs are proven to be in the file; None while it runs. Times are of `time.time`.
     `in_kernel`: whether the kernel is at work for it now; it is not before its turn, and not while outputs are saved.
+    `begun`: the cell shows this run, and nothing of the one before.
     `captured`: the outputs are in what is being written, or the execution has ended.
     """
 
@@ -58,6 +61,7 @@ class Execution:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     status: str = "queued"
     in_kernel: bool = False
+    begun: bool = False
     problem: str | None = None
     area: Area = field(default_factory=Area)
     execution_count: int | None = None
@@ -196,21 +200,17 @@ class Executions:
             return None
         if execution.cell_id not in notebook.mirror.ids:
             raise CellNotFound("The cell was deleted before its turn came; nothing was run.")
-        position = cells.first_position(notebook.mirror.ids, execution.cell_id)
-        with notebook.document.ydoc.transaction():
-            ycell = cells.shared_cell(notebook.document, position)
-            cells.youtputs(ycell).clear()
-            ycell["execution_count"] = None
-            ycell["execution_state"] = "running"
         execution.status = "running"
         execution.in_kernel = True
         execution.started_at = time.time()
         self._latest[execution.room_id, execution.cell_id] = execution
         request = await connection.execute(execution.code, execution.cell_id)
+        begin = asyncio.get_running_loop().call_later(_BEGIN_SECONDS, self._write, execution, [])
         last: list[Operation] = []
         try:
             last = await self._collect(execution, request)
         finally:
+            begin.cancel()
             execution.in_kernel = False
             self._close_cell(execution, request, last)
         request.late = functools.partial(self._print_late, execution)
@@ -237,7 +237,8 @@ class Executions:
                 if request.failure is not None:
                     operations += execution.area.take("error", _death_notice(request.failure))
                 return operations
-            self._write(execution, operations)
+            if operations:
+                self._write(execution, operations)
             if time.monotonic() - last_save > _SAVE_SECONDS:
                 # Outputs that keep coming would put off the room's own debounced save for as long as they come.
                 last_save = time.monotonic()
@@ -278,13 +279,24 @@ class Executions:
 
     def _write(self, execution: Execution, operations: list[Operation]) -> None:
         """Apply to the cell in the live document; a cell that was deleted meanwhile just does not show it."""
-        if not operations:
+        if execution.begun and not operations:
             return
         shown = self._shown_in(execution)
         if shown is not None:
             document, ycell = shown
             with document.ydoc.transaction():
-                Area.write(document, cells.youtputs(ycell), operations)
+                if not execution.begun:
+                    ycell["execution_count"] = None
+                    ycell["execution_state"] = "running"
+                self._write_outputs(execution, document, ycell, operations)
+
+    @staticmethod
+    def _write_outputs(execution: Execution, document: YNotebook, ycell: Map[Any], operations: list[Operation]) -> None:
+        outputs = cells.youtputs(ycell)
+        if not execution.begun:
+            execution.begun = True
+            outputs.clear()
+        Area.write(document, outputs, operations)
 
     def _shown_in(self, execution: Execution) -> tuple[YNotebook, Map[Any]] | None:
         """The live document and the code cell that shows this execution; None when there is no such cell any more."""
@@ -305,7 +317,7 @@ class Executions:
         if shown is not None:
             document, ycell = shown
             with document.ydoc.transaction():
-                Area.write(document, cells.youtputs(ycell), last)
+                self._write_outputs(execution, document, ycell, last)
                 ycell["execution_count"] = execution.execution_count
                 ycell["execution_state"] = "idle"
                 # What a user of this server ran may be shown, as when run from the browser.

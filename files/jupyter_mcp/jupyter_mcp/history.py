@@ -3,7 +3,8 @@
 A tab that outlives the server comes back with the document that it has, and the two are joined by their histories. What
 the file holds and the history does not is made anew from the file, and joined to what the tab has: twice in the
 document. So the history is written before the file, never after it. The room by itself commits every change to the
-store's database, four of them for one run of a cell; here changes are collected, and written as one.
+store's database, four of them for one run of a cell, and each in six or more steps through a thread; here changes are
+collected, and written as one, in one step.
 
 Nothing here knows of files. What an answer promises is in the file, not here.
 """
@@ -12,11 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from pycrdt import Doc, TransactionEvent, merge_updates
 
 __all__ = ["History", "prepare_stores"]
@@ -25,6 +29,10 @@ __all__ = ["History", "prepare_stores"]
 _DELAY_SECONDS = 2.0
 _MAX_EXPECTED = 1000
 _DATABASE_SECONDS = 10.0
+# How often a store writes a change by itself, and looks after the size and the age of what it has.
+_UPKEEP_SECONDS = 10.0
+# The connection to the database that sqlite_anyio passes to threads. See tests/test_history.py.
+_CONNECTION = "_real_connection"
 
 
 async def prepare_stores(make_store: Callable[..., Any], log: logging.Logger) -> None:
@@ -56,6 +64,11 @@ async def prepare_stores(make_store: Callable[..., Any], log: logging.Logger) ->
         await asyncio.gather(running, return_exceptions=True)
 
 
+def _insert(connection: sqlite3.Connection, *row: str | bytes | float | None) -> None:
+    with connection:
+        connection.execute("INSERT INTO yupdates VALUES (?, ?, ?, ?)", row)
+
+
 class History:
     """Takes the place of `store.write` (a pycrdt.store.BaseYStore) for the document, until `close`."""
 
@@ -64,6 +77,7 @@ class History:
         self._document = document
         self._log = log
         self._plain_write = store.write
+        self._upkeep_due = 0.0
         self._waiting: list[bytes] = []
         # Seen here in the moment in which they are made; the room passes them on later, when a save may have begun
         # that includes them.
@@ -111,7 +125,21 @@ class History:
             changes, self._waiting = self._waiting, []
             together = changes[0] if len(changes) == 1 else merge_updates(*changes)
             try:
-                await self._plain_write(together)
+                await self._write(together)
             except Exception as error:
                 self._log.warning("jupyter_mcp: the history of a notebook was not written: %s", error)
                 self._waiting.insert(0, together)
+
+    async def _write(self, change: bytes) -> None:
+        connection = getattr(getattr(self._store, "_db", None), _CONNECTION, None)
+        now = time.monotonic()
+        if connection is None or now >= self._upkeep_due:
+            self._upkeep_due = now + _UPKEEP_SECONDS
+            await self._plain_write(change)
+            return
+        compress = self._store._compress
+        async with self._store.lock:
+            metadata = await self._store.get_metadata()
+            row = (self._store.path, compress(change) if compress else change, metadata, time.time())
+            # To its end, also when this task is cancelled: the lock is for the connection.
+            await anyio.to_thread.run_sync(_insert, connection, *row)

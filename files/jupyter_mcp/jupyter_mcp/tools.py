@@ -19,7 +19,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from . import __version__, caller, cells, schemas
-from .answers import IMAGE_BYTES, image_blocks, json_text, render_execution, render_notebook, render_page, text
+from .answers import IMAGE_BYTES, image_blocks, json_text, listing, render_execution, render_notebook, render_page, text
 from .errors import NotebookError
 from .execution import Execution
 from .outputs import fit
@@ -159,9 +159,9 @@ def build_server(service: Service) -> FastMCP[Any]:
         return register
 
     @tool(caller.READ, "List notebooks", schemas.NOTEBOOKS, read_only=True)
-    async def notebook_list() -> list[dict[str, str]]:
+    async def notebook_list() -> ToolResult:
         """List every notebook of the workspace as {path, name}, sorted by path."""
-        return await service.notebook_list()
+        return listing(await service.notebook_list())
 
     @tool(caller.WRITE, "Create a notebook", schemas.NOTEBOOK)
     async def notebook_create(path: Path) -> dict[str, str]:
@@ -198,9 +198,9 @@ def build_server(service: Service) -> FastMCP[Any]:
         return await service.notebook_watch(path, timeout, since)
 
     @tool(caller.READ, "List users of a notebook", schemas.USERS, read_only=True)
-    async def notebook_list_users(path: Path) -> list[dict[str, str]]:
+    async def notebook_list_users(path: Path) -> ToolResult:
         """List who has the notebook open now, people and agents, as {id, name}."""
-        return await service.notebook_users(path)
+        return listing(await service.notebook_users(path))
 
     @tool(caller.READ, "Read a cell", schemas.CELL, read_only=True)
     async def cell_get(
@@ -334,9 +334,9 @@ def build_server(service: Service) -> FastMCP[Any]:
         return text("Kernel restarted")
 
     @tool(caller.READ, "List open notebooks", schemas.ROOMS, read_only=True)
-    async def room_list() -> list[dict[str, Any]]:
+    async def room_list() -> ToolResult:
         """List the notebooks that are open now, with who is in them and whether a kernel runs."""
-        return await service.room_list()
+        return listing(await service.room_list())
 
     assert tuple(registered) == TOOLS
     serve_only_tools(server, registered)

@@ -95,6 +95,42 @@ async def test_changes_are_written_together_and_all_of_them(make_store: Any) -> 
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_many_writes_of_which_few_are_the_stores_own(make_store: Any) -> None:
+    """Whichever way a change is written, all of them are there, and what somebody else wrote in between."""
+    await prepare_stores(make_store, LOG)
+    stores = [make_store(path=path, log=LOG) for path in ("one", "two")]
+    running = [asyncio.create_task(store.start()) for store in stores]
+    await asyncio.gather(*(store.started.wait() for store in stores))
+    own = 0
+
+    def counting(plain: Any) -> Any:
+        async def write(data: bytes) -> None:
+            nonlocal own
+            own += 1
+            await plain(data)
+
+        return write
+
+    documents: list[Doc[Any]] = [Doc(), Doc()]
+    for store in stores:
+        store.write = counting(store.write)
+    histories = [History(store, document, LOG) for store, document in zip(stores, documents, strict=True)]
+
+    async def work(number: int) -> None:
+        text = documents[number].get("text", type=Text)
+        for change in range(150):
+            text += f"{change} "
+            await histories[number].flush()
+
+    await asyncio.gather(work(0), work(1))
+    # One for each room; a slow machine may come to the next.
+    assert 2 <= own < 20
+    for store, document in zip(stores, documents, strict=True):
+        assert await stored(store) == str(document.get("text", type=Text))
+    await asyncio.gather(*(store.stop() for store in stores))
+    await asyncio.gather(*running, return_exceptions=True)
+
+
 async def test_what_cannot_be_written_is_tried_again(make_store: Any) -> None:
     class Broken:
         def __init__(self) -> None:
