@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import paramiko.config
 import pyinfra.connectors.sshuserclient.client
 import pyinfra.connectors.util
 from paramiko import Channel, SSHException, Transport
@@ -21,6 +22,8 @@ from pyinfra.api import Config, Host, State
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import BaseStateCallback, StateStage
+
+from deploy import match_exec
 
 #: Seconds to wait for a connection, and for every answer while it is set up.
 _CONNECT_SECONDS = 15
@@ -73,6 +76,7 @@ def connect(state: State) -> Host:
     state.add_callback_handler(errors)
     state.set_stage(StateStage.Connect)
     pyinfra.connectors.util.getpass = _never_ask  # type: ignore[assignment]
+    vars(paramiko.config)["invoke"] = match_exec
     # Only the key of a jump host comes to this: an inventory says nothing of it, and SSH configurations seldom do.
     ssh = pyinfra.connectors.sshuserclient.client
     vars(ssh)["AskPolicy"] = ssh.StrictPolicy

@@ -28,7 +28,7 @@ def prepare() -> None:
     # TLS is for downloads, and for inventories that ask a web server (20 ms). pyinfra's program would patch it, too.
     _import_when_used("ssl", monkey.patch_ssl)
     vars(monkey)["patch_all"] = lambda: None
-    # paramiko wants it for `Match exec` in an SSH configuration, and finds it when it does.
+    # paramiko would use it for `Match exec` in an SSH configuration; `deploy.match_exec` does.
     _import_when_used("invoke")
     # typeguard, by which pyinfra checks arguments, lets mocks pass; here nothing is one, and nothing patched (17 ms).
     _import_when_used("unittest.mock", Mock=type("Mock", (), {}), patch=None)

@@ -86,6 +86,19 @@ def test_the_worked_lab_is_deployed_and_verified_through_a_jump_host(lab: Lab) -
     assert "nothing changed" in lab.run("plan").stdout
 
 
+def test_what_a_command_decides_in_the_ssh_configuration_counts(lab: Lab, tmp_path: Path) -> None:
+    """`Match exec` is run as ssh runs it, by the user's shell, and its output and its questions concern nobody."""
+    config = tmp_path / "home/.ssh/config"
+    ways = config.read_text()
+    asked = tmp_path / "asked"
+    config.write_text(f'Match exec "read answer; echo %n >> {asked}; test -e {tmp_path}/elsewhere"\n  Port 1\n{ways}')
+    assert lab.run("plan").returncode == 0
+    assert set(asked.read_text().split()) == {NAME, "bastion.example.org"}
+    (tmp_path / "elsewhere").touch()
+    [host] = json.loads(lab.run("plan", "--json").stdout)["hosts"]
+    assert host["state"] == "unreachable", "what matches first holds: port 1"
+
+
 def test_a_jump_host_that_nobody_vouched_for_is_not_gone_through(lab: Lab) -> None:
     (lab.directory / "known_jump_hosts").write_text("")
     [host] = json.loads(lab.run("plan", "--json").stdout)["hosts"]
