@@ -230,6 +230,20 @@ def test_outputs_go_to_the_cell_by_id(live: LiveServer) -> None:
     assert "".join(cells[1]["outputs"][0]["text"]) == "0\n1\n2\n3\n4\n5\n"
 
 
+def test_what_a_cell_showed_before_is_gone_while_it_runs_again(live: LiveServer) -> None:
+    write_notebook(live.workspace / "again.ipynb", "import time\nprint('first')", "2")
+    live.call("cell_execute", path="again.ipynb", index=0)
+    live.call("cell_execute", path="again.ipynb", index=1)
+    live.call("cell_update", path="again.ipynb", index=0, source="time.sleep(2)")
+    assert live.structured("cell_get", path="again.ipynb", index=0)["outputs"][0]["text"] == "first\n"
+    running = live.structured("cell_execute", path="again.ipynb", index=0, timeout=0.5)
+    cell = live.structured("cell_get", path="again.ipynb", index=0)
+    assert (cell["outputs"], cell["execution_count"]) == ([], None)
+    live.structured("execution_get", execution_id=running["execution_id"], timeout=30)
+    assert live.on_disk("again.ipynb")["cells"][0]["execution_count"] == 3
+    assert live.on_disk("again.ipynb")["cells"][0]["outputs"] == []
+
+
 def test_a_cell_deleted_while_it_runs(live: LiveServer) -> None:
     write_notebook(live.workspace / "gone.ipynb", "import time\ntime.sleep(1)\nprint('kept')", "2")
     live.call("cell_execute", path="gone.ipynb", index=1)
