@@ -1,6 +1,6 @@
 """The errors that reach an agent: one sentence that says what is wrong and what to do next.
 
-Nothing here knows of MCP; :mod:`jupyter_mcp.tools` turns every :class:`NotebookError` into a tool error.
+Nothing here knows of MCP; :mod:`jupyter_mcp.registry` turns every :class:`NotebookError` into a tool error.
 """
 
 from __future__ import annotations

@@ -6,29 +6,22 @@ This module imports FastMCP, which takes seconds; only :mod:`jupyter_mcp.gateway
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastmcp import Context, FastMCP
-from fastmcp.exceptions import ToolError
-from fastmcp.tools import Tool, ToolResult
-from mcp.types import ToolAnnotations
+from fastmcp.tools import ToolResult
 from pydantic import Field
 
 from . import __version__, caller, cells, schemas
 from .answers import IMAGE_BYTES, image_blocks, json_text, listing, render_execution, render_notebook, render_page, text
-from .errors import NotebookError
 from .execution import Execution
 from .outputs import fit
 from .protocol import serve_only_tools
+from .registry import Registry
 from .service import Service
 
 __all__ = ["TOOLS", "build_server"]
-
-log = logging.getLogger(__name__)
 
 INSTRUCTIONS = """\
 Notebooks of this Jupyter server, shared live with people in JupyterLab and with other agents.
@@ -41,8 +34,6 @@ start and limit, to notebook_get."""
 DEFAULT_TIMEOUT = 50.0
 OUTPUT_BYTES = 20_000
 _PROGRESS_SECONDS = 1.0
-
-F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 Path = Annotated[
     str, Field(description="Path of the notebook, relative to the workspace, for example 'folder/name.ipynb'.")
@@ -84,28 +75,6 @@ TOOLS = (
 )
 
 
-def _told(function: F) -> F:
-    """Turn our errors into tool errors with the same text, and anything else into one without internals."""
-
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await function(*args, **kwargs)
-        except NotebookError as error:
-            # Said to the agent; nothing for the server's log.
-            raise ToolError(str(error), log_level=logging.DEBUG) from error
-        except ToolError:
-            raise
-        except Exception as error:
-            log.exception("jupyter_mcp: %s", function.__name__)
-            raise ToolError(
-                f"Internal error in {function.__name__} ({type(error).__name__}). The server's log has the details; "
-                "look at the notebook before you try again."
-            ) from error
-
-    return wrapper  # type: ignore[return-value]
-
-
 async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
     """Wait for the end of an execution, telling the client about progress about once a second."""
     started = time.monotonic()
@@ -126,49 +95,26 @@ async def _wait(ctx: Context, execution: Execution, timeout: float) -> None:
 def build_server(service: Service) -> FastMCP[Any]:
     """A FastMCP server whose tools work on `service`. Every tool asks the server's authorizer first."""
     server: FastMCP[Any] = FastMCP("jupyter_mcp", instructions=INSTRUCTIONS, version=__version__)
-    # Their input schemas, by name.
-    registered: dict[str, dict[str, Any]] = {}
+    registry = Registry(server)
+    for add in (_add_notebooks, _add_cells, _add_executions, _add_kernels_and_rooms):
+        add(registry, service)
+    assert tuple(registry.schemas) == TOOLS
+    serve_only_tools(server, registry.schemas)
+    return server
 
-    def tool(
-        permissions: tuple[caller.Permission, ...],
-        title: str,
-        output: dict[str, Any],
-        *,
-        read_only: bool = False,
-        destructive: bool = False,
-        idempotent: bool = False,
-        open_world: bool = False,
-    ) -> Callable[[F], F]:
-        def register(function: F) -> F:
-            @functools.wraps(function)
-            async def checked(*args: Any, **kwargs: Any) -> Any:
-                await caller.require(permissions)
-                return await function(*args, **kwargs)
 
-            annotations = ToolAnnotations(
-                title=title,
-                read_only_hint=read_only,
-                destructive_hint=destructive,
-                idempotent_hint=idempotent or read_only,
-                open_world_hint=open_world,
-            )
-            made = Tool.from_function(_told(checked), title=title, annotations=annotations, output_schema=output)
-            registered[made.name] = server.add_tool(made).parameters
-            return function
-
-        return register
-
-    @tool(caller.READ, "List notebooks", schemas.NOTEBOOKS, read_only=True)
+def _add_notebooks(registry: Registry, service: Service) -> None:
+    @registry.tool(caller.READ, "List notebooks", schemas.NOTEBOOKS, read_only=True)
     async def notebook_list() -> ToolResult:
         """List every notebook of the workspace as {path, name}, sorted by path."""
         return listing(await service.notebook_list())
 
-    @tool(caller.WRITE, "Create a notebook", schemas.NOTEBOOK)
+    @registry.tool(caller.WRITE, "Create a notebook", schemas.NOTEBOOK)
     async def notebook_create(path: Path) -> dict[str, str]:
         """Create an empty notebook; missing folders are made. Never overwrites: a name that is taken is refused."""
         return await service.notebook_create(path)
 
-    @tool(caller.READ, "Read a notebook", schemas.DOCUMENT, read_only=True)
+    @registry.tool(caller.READ, "Read a notebook", schemas.DOCUMENT, read_only=True)
     async def notebook_get(
         path: Path,
         start: Annotated[int, Field(ge=0, description="First cell to return.")] = 0,
@@ -186,7 +132,7 @@ def build_server(service: Service) -> FastMCP[Any]:
         notebook = await service.notebook(path)
         return render_notebook(notebook.document, notebook.mirror, start, limit, brief, output_bytes)
 
-    @tool(caller.READ, "Wait for a change", schemas.WATCH, read_only=True)
+    @registry.tool(caller.READ, "Wait for a change", schemas.WATCH, read_only=True)
     async def notebook_watch(
         path: Path,
         timeout: Annotated[float, Field(ge=0, le=3600, description="Seconds to wait.")] = 30,
@@ -197,12 +143,14 @@ def build_server(service: Service) -> FastMCP[Any]:
         """Wait until somebody changes the notebook: {"changed": true, "cell_count": N}, or {"changed": false}."""
         return await service.notebook_watch(path, timeout, since)
 
-    @tool(caller.READ, "List users of a notebook", schemas.USERS, read_only=True)
+    @registry.tool(caller.READ, "List users of a notebook", schemas.USERS, read_only=True)
     async def notebook_list_users(path: Path) -> ToolResult:
         """List who has the notebook open now, people and agents, as {id, name}."""
         return listing(await service.notebook_users(path))
 
-    @tool(caller.READ, "Read a cell", schemas.CELL, read_only=True)
+
+def _add_cells(registry: Registry, service: Service) -> None:
+    @registry.tool(caller.READ, "Read a cell", schemas.CELL, read_only=True)
     async def cell_get(
         path: Path, index: Index = None, cell_id: CellId = None, output_bytes: OutputBytes = OUTPUT_BYTES
     ) -> ToolResult:
@@ -214,7 +162,7 @@ def build_server(service: Service) -> FastMCP[Any]:
             answer["outputs"] = shown.outputs
         return ToolResult(content=[json_text(answer), *image_blocks(shown.images)], structured_content=answer)
 
-    @tool(caller.WRITE, "Edit a cell", schemas.EDITED, destructive=True, idempotent=True)
+    @registry.tool(caller.WRITE, "Edit a cell", schemas.EDITED, destructive=True, idempotent=True)
     async def cell_update(
         path: Path,
         index: Index = None,
@@ -230,7 +178,7 @@ def build_server(service: Service) -> FastMCP[Any]:
         position, changed = await service.cell_update(path, index, source, cell_type, cell_id, expected_source_hash)
         return text(f"Cell {position} updated", index=position, cell_id=changed, source_hash=cells.source_hash(source))
 
-    @tool(caller.WRITE, "Insert a cell", schemas.EDITED)
+    @registry.tool(caller.WRITE, "Insert a cell", schemas.EDITED)
     async def cell_insert(
         path: Path,
         index: Annotated[
@@ -250,7 +198,7 @@ def build_server(service: Service) -> FastMCP[Any]:
             source_hash=cells.source_hash(source),
         )
 
-    @tool(caller.WRITE, "Delete a cell", schemas.EDITED, destructive=True)
+    @registry.tool(caller.WRITE, "Delete a cell", schemas.EDITED, destructive=True)
     async def cell_delete(
         path: Path, index: Index = None, cell_id: CellId = None, expected_source_hash: ExpectedHash = None
     ) -> ToolResult:
@@ -258,7 +206,7 @@ def build_server(service: Service) -> FastMCP[Any]:
         position, deleted = await service.cell_delete(path, index, cell_id, expected_source_hash)
         return text(f"Cell {position} deleted", index=position, cell_id=deleted)
 
-    @tool(caller.WRITE, "Move a cell", schemas.EDITED)
+    @registry.tool(caller.WRITE, "Move a cell", schemas.EDITED)
     async def cell_move(
         path: Path,
         index: Index = None,
@@ -271,7 +219,9 @@ def build_server(service: Service) -> FastMCP[Any]:
         position, target, moved = await service.cell_move(path, index, to, cell_id, expected_source_hash)
         return text(f"Cell {position} moved to index {target}", index=target, cell_id=moved)
 
-    @tool(caller.EXECUTE, "Run a cell", schemas.EXECUTED, destructive=True, open_world=True)
+
+def _add_executions(registry: Registry, service: Service) -> None:
+    @registry.tool(caller.EXECUTE, "Run a cell", schemas.EXECUTED, destructive=True, open_world=True)
     async def cell_execute(
         path: Path,
         ctx: Context,
@@ -300,7 +250,7 @@ def build_server(service: Service) -> FastMCP[Any]:
             await _wait(ctx, execution, 10.0)
         return render_execution(execution, output_bytes, waited=timeout)
 
-    @tool(caller.READ, "Fetch an execution", schemas.EXECUTED, read_only=True)
+    @registry.tool(caller.READ, "Fetch an execution", schemas.EXECUTED, read_only=True)
     async def execution_get(
         execution_id: Annotated[str, Field(description="The id that cell_execute gave.")],
         ctx: Context,
@@ -321,23 +271,21 @@ def build_server(service: Service) -> FastMCP[Any]:
             return render_page(execution, offset, output_bytes)
         return render_execution(execution, output_bytes, waited=None)
 
-    @tool(caller.KERNEL, "Interrupt the kernel", schemas.TEXT, destructive=True)
+
+def _add_kernels_and_rooms(registry: Registry, service: Service) -> None:
+    @registry.tool(caller.KERNEL, "Interrupt the kernel", schemas.TEXT, destructive=True)
     async def kernel_interrupt(path: Path) -> ToolResult:
         """Interrupt what the notebook's kernel runs now. Variables stay; queued cells run next."""
         await service.kernel_interrupt(path)
         return text("Kernel interrupted")
 
-    @tool(caller.KERNEL, "Restart the kernel", schemas.TEXT, destructive=True)
+    @registry.tool(caller.KERNEL, "Restart the kernel", schemas.TEXT, destructive=True)
     async def kernel_restart(path: Path) -> ToolResult:
         """Restart the notebook's kernel. All variables are lost, for everybody; what runs or is queued fails."""
         await service.kernel_restart(path)
         return text("Kernel restarted")
 
-    @tool(caller.READ, "List open notebooks", schemas.ROOMS, read_only=True)
+    @registry.tool(caller.READ, "List open notebooks", schemas.ROOMS, read_only=True)
     async def room_list() -> ToolResult:
         """List the notebooks that are open now, with who is in them and whether a kernel runs."""
         return listing(await service.room_list())
-
-    assert tuple(registered) == TOOLS
-    serve_only_tools(server, registered)
-    return server
