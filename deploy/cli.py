@@ -9,10 +9,11 @@ from deploy import startup
 startup.prepare()
 
 import gc  # noqa: E402
-import importlib  # noqa: E402
+import importlib.metadata  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
+from typing import Annotated  # noqa: E402
 
 import gevent  # noqa: E402
 import typer  # noqa: E402
@@ -61,8 +62,8 @@ def program(arguments: Sequence[str] = ()) -> typer.Typer:
         rich_markup_mode="markdown",
         help=_HELP,
     )
-    # A program of a single command would take its name for an argument.
-    app.callback()(lambda: None)
+    # Without it a program of a single command would take the command's name for an argument.
+    app.callback()(_options)
     for name in [arguments[0]] if arguments and arguments[0] in everything() else everything():
         module = importlib.import_module(f"deploy.commands.{GROUPS.get(name) or COMMANDS[name]}")
         if name in GROUPS:
@@ -70,6 +71,21 @@ def program(arguments: Sequence[str] = ()) -> typer.Typer:
         else:
             app.command(name)(getattr(module, name.replace("-", "_")))
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jupyfleet {importlib.metadata.version('jupyfleet')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", metavar="", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What stands before the command."""
 
 
 def main() -> None:

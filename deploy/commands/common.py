@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -24,8 +24,15 @@ from deploy.settings import SettingsError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
+
+def flag(*names: str, help: str) -> Any:  # noqa: A002
+    """An option without a value; by itself typer's help shows one."""
+    return typer.Option(*names, help=help, metavar="")
+
+
 Inventory = Annotated[
-    Path, typer.Argument(help="The inventory file, such as inventories/local.py.", show_default=False)
+    Path,
+    typer.Argument(help="The inventory file, such as inventories/local.py.", show_default=False, metavar="INVENTORY"),
 ]
 Limit = Annotated[
     list[str] | None, typer.Option("--limit", "-l", help="Only these hosts: names, patterns or groups.", metavar="HOST")
@@ -35,16 +42,21 @@ Data = Annotated[
     typer.Option("--data", "-D", help="A setting for all hosts, as in jupyter_profile=full.", metavar="KEY=VALUE"),
 ]
 Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON document on standard output; progress is on standard error."),
+    bool, flag("--json", help="Print one JSON document on standard output; progress is on standard error.")
 ]
-Serial = Annotated[bool, typer.Option("--serial", help="One host after the other, in the order of the inventory.")]
+Serial = Annotated[bool, flag("--serial", help="One host after the other, in the order of the inventory.")]
 Parallel = Annotated[
     int, typer.Option("--parallel", min=1, max=500, help="How many hosts to work on at once.", metavar="N")
 ]
 Canary = Annotated[
     int,
-    typer.Option("--canary", min=0, help="The first N hosts must end well before any other is touched.", metavar="N"),
+    typer.Option(
+        "--canary",
+        min=0,
+        help="The first N hosts must end well before any other is touched.",
+        metavar="N",
+        show_default=False,
+    ),
 ]
 MaxFailures = Annotated[
     int | None,
@@ -52,7 +64,7 @@ MaxFailures = Annotated[
         "--max-failures", min=0, help="Begin with no further host once more than N did not end well.", metavar="N"
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what pyinfra does, on standard error.")]
+Verbose = Annotated[bool, flag("--verbose", "-v", help="Show what pyinfra does, on standard error.")]
 
 
 class Format(StrEnum):

@@ -16,13 +16,13 @@ from jupyfleet_host.common import plural
 
 Purge = Annotated[
     bool,
-    typer.Option("--purge", help="Remove workspaces, too: asks for the path of each, keeps what is not named."),
+    common.flag("--purge", help="Remove workspaces, too: asks for the path of each, keeps what is not named."),
 ]
 Workspace = Annotated[
     list[str] | None,
     typer.Option("--workspace", help="With --purge: a workspace to remove, by its path on the host.", metavar="PATH"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="With --purge: do not ask; only workspaces named are removed.")]
+Yes = Annotated[bool, common.flag("--yes", help="With --purge: do not ask; only workspaces named are removed.")]
 
 
 def down(

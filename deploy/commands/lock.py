@@ -20,14 +20,14 @@ from deploy.runner import ask_site
 from deploy.settings import Settings
 
 _Here = Annotated[
-    bool, typer.Option("--here", help="With provider pixi: solve on this machine, where no host reaches the internet.")
+    bool, common.flag("--here", help="With provider pixi: solve on this machine, where no host reaches the internet.")
 ]
 
 
 def lock(
     inventory: common.Inventory,
     upgrade: Annotated[
-        bool, typer.Option("--upgrade", help="Take the newest versions; else only what the settings need changes.")
+        bool, common.flag("--upgrade", help="Take the newest versions; else only what the settings need changes.")
     ] = False,
     here: _Here = False,
     limit: common.Limit = None,

@@ -20,7 +20,7 @@ from deploy.results import HostResult
 from deploy.runner import Strategy, run_job
 
 Lines = Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="How many lines from the end.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on, until Ctrl-C.")]
+Follow = Annotated[bool, common.flag("--follow", "-f", help="Go on with what is written from now on, until Ctrl-C.")]
 
 
 def logs(
