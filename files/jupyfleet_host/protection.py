@@ -12,18 +12,17 @@ def look(spec: Spec) -> Result:
     The spec has `port`, `zone` (or none, for the one that users come from), `home`, and `is_local`: a server on a
     loopback address needs no open port.
     """
-    opening = [] if spec["is_local"] else firewalld.missing(spec["port"], spec["zone"])
-    return {"actions": opening + selinux.missing(spec["port"], spec["home"])}
+    return {"actions": _opening(spec) + selinux.missing(spec["port"], spec["home"])}
 
 
 def adjust(spec: Spec) -> Result:
     """Open the port where a firewall runs, and label programs and port where SELinux is on: ``{"summary": text}``."""
-    actions = look(spec)["actions"]
-    if not spec["is_local"] and firewalld.missing(spec["port"], spec["zone"]):
+    opening, labelling = _opening(spec), selinux.missing(spec["port"], spec["home"])
+    if opening:
         firewalld.open_port(spec["port"], spec["zone"])
-    if selinux.missing(spec["port"], spec["home"]):
+    if labelling:
         selinux.label(spec["port"], spec["home"])
-    return {"summary": "; ".join(actions)}
+    return {"summary": "; ".join(opening + labelling)}
 
 
 def look_back(spec: Spec) -> Result:
@@ -34,9 +33,13 @@ def look_back(spec: Spec) -> Result:
 
 def restore(spec: Spec) -> Result:
     """Take back what `adjust` did: ``{"summary": text}``."""
-    actions = look_back(spec)["actions"]
-    if firewalld.opened(spec["port"], spec["zone"]):
+    closing, labels = firewalld.opened(spec["port"], spec["zone"]), selinux.labelled(spec["port"], spec["home"])
+    if closing:
         firewalld.close_port(spec["port"], spec["zone"])
-    if selinux.labelled(spec["port"], spec["home"]):
+    if labels:
         selinux.unlabel(spec["port"], spec["home"])
-    return {"summary": "; ".join(actions)}
+    return {"summary": "; ".join(closing + labels)}
+
+
+def _opening(spec: Spec) -> list[str]:
+    return [] if spec["is_local"] else firewalld.missing(spec["port"], spec["zone"])

@@ -31,7 +31,7 @@ def missing(port: int, home: str) -> list[str]:
     if shutil.which("semanage") is None:
         raise HostError("SELinux is on and there is no program semanage. Install policycoreutils-python-utils.")
     actions = []
-    if not _port_has_label(port):
+    if port not in ports(_listing(), PORT_TYPE):
         actions.append(f"label port {port}/tcp as {PORT_TYPE}")
     if not _rule_is_there(home):
         actions.append(f"label programs in {home} as {PROGRAM_TYPE}")
@@ -42,10 +42,11 @@ def missing(port: int, home: str) -> list[str]:
 
 def label(port: int, home: str) -> None:
     """Add the rules that are missing, and restore the labels that they ask for."""
-    if not _port_has_label(port):
+    listing = _listing()
+    if port not in ports(listing, PORT_TYPE):
         progress(f"labelling port {port}")
-        # -m when the policy has given the port to something else, as Fedora's has some.
-        option = "--modify" if _port_is_known(port) else "--add"
+        # The policy may have given the port to something else, as Fedora's has some.
+        option = "--modify" if is_known(port, listing) else "--add"
         argv = ["semanage", "port", option, "--type", PORT_TYPE, "--proto", "tcp", str(port)]
         run(argv, timeout=_SECONDS, why=f"label port {port}")
     if not _rule_is_there(home):
@@ -88,19 +89,15 @@ def ports(listing: str, label: str) -> set[int]:
     return found
 
 
+def is_known(port: int, listing: str) -> bool:
+    """Whether the policy has a label for this very port: ranges such as unreserved_port_t's are defaults."""
+    types = {line.split()[0] for line in listing.splitlines() if line.split()}
+    return any(port in ports(listing, name) for name in types if not name.endswith("reserved_port_t"))
+
+
 def mislabelled(said: str) -> bool:
     """Whether `restorecon -n -v` would change something."""
     return any(line.startswith("Would relabel") for line in said.splitlines())
-
-
-def _port_has_label(port: int) -> bool:
-    return port in ports(_listing(), PORT_TYPE)
-
-
-def _port_is_known(port: int) -> bool:
-    types = {line.split()[0] for line in _listing().splitlines() if line.split()}
-    # Ranges such as unreserved_port_t's are defaults, and no port's own label.
-    return any(port in ports(_listing(), name) for name in types if not name.endswith("reserved_port_t"))
 
 
 def _own_ports() -> set[int]:
