@@ -34,6 +34,7 @@ def page(
         hosts=checks,
         status=status,
         run=run,
+        longest=longest,
         scale=100 / longest if longest else 0,
         good=sum(host.is_good for host in checks),
     )

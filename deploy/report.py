@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,6 +26,7 @@ from deploy.results import HostResult, Step
 from deploy.settings import Settings
 
 _LOG_WIDTH = 120
+_MOST_NAMES = 20
 _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _SPINNER = Spinner("dots")
@@ -150,7 +152,7 @@ def print_checks(console: Console, results: Sequence[HostResult]) -> None:
 
 
 def print_summary(console: Console, results: Sequence[HostResult]) -> None:
-    """One line per host: what became of it, how many checks passed, and how long it took."""
+    """One line per host: what became of it, how many checks passed, and how long it took; then one of all of them."""
     console.print()
     for result in results:
         parts = [f"[{_STYLE[result.state]}]{_sentence(result)}[/]"]
@@ -158,6 +160,18 @@ def print_summary(console: Console, results: Sequence[HostResult]) -> None:
             parts.append(_count_checks(result.checks))
         parts.append(f"{result.seconds:.1f} s")
         console.print(f"{shown(result.host)}: {', '.join(parts)}", highlight=False, soft_wrap=True)
+    if len(results) > 1:
+        console.print(_total(results), highlight=False, soft_wrap=True)
+
+
+def _total(results: Sequence[HostResult]) -> str:
+    """How many hosts there were of each state, and who is not well."""
+    states = [f"[{_STYLE[state]}]{count} {state}[/]" for state, count in Counter(r.state for r in results).items()]
+    text = f"{len(results)} hosts: {', '.join(states)}"
+    if bad := [shown(result.host) for result in results if not result.is_good]:
+        more = f" and {len(bad) - _MOST_NAMES} more" if len(bad) > _MOST_NAMES else ""
+        text += f"; [red]not well: {', '.join(bad[:_MOST_NAMES])}{more}[/]"
+    return text
 
 
 def _sentence(result: HostResult) -> str:

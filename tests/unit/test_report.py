@@ -104,6 +104,16 @@ def test_of_many_hosts_only_what_is_more_than_a_look_is_told() -> None:
     assert "Preflight" not in printed(result_of(steps=[step]), result_of(host="lab2", steps=[step]))
 
 
+def test_many_hosts_are_counted_and_who_is_not_well_is_named() -> None:
+    good = [result_of(host=f"lab{number}", steps=[]) for number in range(30)]
+    assert printed(*good).splitlines()[-1] == "30 hosts: 30 changed"
+    bad = [result_of(host=f"bad[{number}]", state="unreachable", checks=[], reason="gone") for number in range(25)]
+    said = printed(*good, *bad, result_of(host="ill", checks=[FAILED])).splitlines()[-1]
+    assert said.startswith("56 hosts: 31 changed, 25 unreachable; not well: bad[0], bad[1]")
+    assert said.endswith("bad[19] and 6 more")
+    assert "hosts:" not in printed(good[0])
+
+
 # --- what ends well -------------------------------------------------------------------------------------------------
 
 
