@@ -1,4 +1,14 @@
-"""Configurations of MCP clients for the servers of a site: pure data, and never a token in it."""
+"""Configurations of MCP clients for the servers of a site: pure data, and never a token in it.
+
+Their formats, as of November 2026:
+
+- Claude Code, <https://code.claude.com/docs/en/mcp>: `.mcp.json`, type `http`; ``${NAME}`` is expanded in headers, and
+  left as it stands where there is no such variable.
+- Cursor, <https://cursor.com/docs/mcp>: `mcp.json`, a `url`; ``${env:NAME}`` is expanded in headers.
+- VS Code, <https://code.visualstudio.com/docs/copilot/reference/mcp-configuration>: `servers` of type `http`, `inputs`.
+- Open WebUI, <https://docs.openwebui.com/features/mcp>, and `ToolServerConnection` in its `routers/configs.py`: the
+  whole URL is in `url`; `path` and `key` have to be there, and `config` must be no null.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +53,8 @@ PLACES = {
     Client.CURSOR: "~/.cursor/mcp.json, or .cursor/mcp.json of a project; tokens come from the environment",
     Client.VSCODE: ".vscode/mcp.json of a workspace; VS Code asks for each token once and keeps it",
     Client.OPEN_WEBUI: "the environment variable TOOL_SERVER_CONNECTIONS of Open WebUI 0.6.31 or newer, with each "
-    "key filled in; it reads it at its first start alone, afterwards it is under Admin Settings, External Tools",
+    "key filled in; it reads it at its first start alone, afterwards it is under Admin Settings, External Tools. "
+    "Until others are given access there, admins alone have its tools",
     Client.OV_MCP_SERVERS: "the environment variable OV_MCP_SERVERS of an agent",
 }
 

@@ -46,8 +46,8 @@ def mcp_config(
             show = f"jupyfleet token show {shlex.quote(str(inventory))} --limit {shlex.quote(host.name)}"
             typer.echo(f'export {server.variable}="$({show})"', err=True)
         if _is_loopback(host):
-            port = host.settings.port
-            typer.echo(f"{host.name} listens on loopback: ssh -L {port}:127.0.0.1:{port} leads there.", err=True)
+            bind, port = host.settings.bind, host.settings.port
+            typer.echo(f"{host.name} listens on its loopback: ssh -L {port}:{bind}:{port} leads there.", err=True)
 
 
 def servers_of(hosts: list[SiteHost]) -> list[Server]:
