@@ -16,7 +16,8 @@ from .aftersave import AfterSave
 from .caller import current_caller
 from .contents_store import make_store
 from .errors import CellNotFound, CellRefused, ChangedOnDisk, SaveFailed
-from .execution import Execution, Executions
+from .execution import Execution
+from .executions import Executions
 from .file_store import FileStore
 from .keeper import Keeper
 from .kernels import Kernels

@@ -14,7 +14,7 @@ import httpx
 import nbformat
 import pytest
 from conftest import write_notebook
-from live import LiveServer, ToolFailed
+from live import LiveServer, ToolFailed, wait_until
 
 
 def text(outputs: list[dict[str, Any]]) -> str:
@@ -231,17 +231,19 @@ def test_outputs_go_to_the_cell_by_id(live: LiveServer) -> None:
 
 
 def test_what_a_cell_showed_before_is_gone_while_it_runs_again(live: LiveServer) -> None:
-    write_notebook(live.workspace / "again.ipynb", "import time\nprint('first')", "2")
-    live.call("cell_execute", path="again.ipynb", index=0)
-    live.call("cell_execute", path="again.ipynb", index=1)
-    live.call("cell_update", path="again.ipynb", index=0, source="time.sleep(2)")
-    assert live.structured("cell_get", path="again.ipynb", index=0)["outputs"][0]["text"] == "first\n"
-    running = live.structured("cell_execute", path="again.ipynb", index=0, timeout=0.5)
-    cell = live.structured("cell_get", path="again.ipynb", index=0)
-    assert (cell["outputs"], cell["execution_count"]) == ([], None)
-    live.structured("execution_get", execution_id=running["execution_id"], timeout=30)
-    assert live.on_disk("again.ipynb")["cells"][0]["execution_count"] == 3
-    assert live.on_disk("again.ipynb")["cells"][0]["outputs"] == []
+    write_notebook(live.workspace / "rerun.ipynb", "print('first')")
+    live.call("cell_execute", path="rerun.ipynb", index=0)
+    assert live.structured("cell_get", path="rerun.ipynb", index=0)["outputs"][0]["text"] == "first\n"
+    source = "import os, time\nwhile not os.path.exists('go on'):\n    time.sleep(0.05)"
+    live.call("cell_update", path="rerun.ipynb", index=0, source=source)
+    running = live.structured("cell_execute", path="rerun.ipynb", index=0, timeout=0)
+    wait_until(lambda: live.structured("cell_get", path="rerun.ipynb", index=0)["outputs"] == [])
+    assert live.structured("cell_get", path="rerun.ipynb", index=0)["execution_count"] is None
+    (live.workspace / "go on").touch()
+    ended = live.structured("execution_get", execution_id=running["execution_id"], timeout=30)
+    assert ended["status"] == "ok"
+    cell = live.on_disk("rerun.ipynb")["cells"][0]
+    assert (cell["outputs"], cell["execution_count"]) == ([], 2)
 
 
 def test_a_cell_deleted_while_it_runs(live: LiveServer) -> None:
