@@ -197,6 +197,11 @@ class Settings(BaseModel):
             refuse("tls_key", "must be where jupyter_tls_certificate is: both here, or both on the host (file:)")
         if self.spacy_model_wheel and self.profile != "full":
             refuse("spacy_model", "is of no use: spaCy is only in jupyter_profile 'full'")
+        if self.source == "bundle" and (self.spacy_model or "").startswith(("http:", "https:")):
+            refuse(
+                "spacy_model",
+                "needs the internet; with jupyter_source 'bundle' name a file on the machine that deploys",
+            )
         if (self.source == "bundle") is (self.bundle is None):
             verb = "is needed with" if self.bundle is None else "is only for"
             refuse("bundle", f"{verb} jupyter_source 'bundle'")

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from jupyfleet_host.package_index import environment_for_uv
 _GLIBC: Final = range(28, 4, -1)
 #: Some requirements depend on the last number of Python's version: a bundle serves the oldest and any later one.
 _PATCHES: Final = (0, 99)
+#: pip fetches one wheel after the other, and mostly waits.
+_PARALLEL: Final = 4
 _OLDER_TAGS: Final = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch64": ("manylinux2014",)}
 
 
@@ -65,8 +68,15 @@ def collect(
             (scratch / f"{stem}.in").write_text(text, encoding="utf-8")
         wanted = [_for_target(scratch / f"{stem}.in", arch, python, beside, index) for stem in asked]
         for patch in _PATCHES:
-            lines = {line for some in wanted for line in some[patch]}
-            _download(lines, directory, scratch, arch, f"{python}.{patch}", index)
+            lines = sorted({line for some in wanted for line in some[patch]})
+            parts = [lines[start::_PARALLEL] for start in range(_PARALLEL)]
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                todo = [
+                    pool.submit(_download, part, directory, scratch / f"{number}.txt", arch, f"{python}.{patch}", index)
+                    for number, part in enumerate(parts)
+                ]
+                for done in todo:
+                    done.result()
 
 
 def _for_target(asked: Path, arch: str, python: str, profile: str, index: str | None) -> dict[int, set[str]]:
@@ -92,14 +102,14 @@ def _for_target(asked: Path, arch: str, python: str, profile: str, index: str | 
     return found
 
 
-def _download(
-    requirements: set[str], directory: Path, scratch: Path, arch: str, python: str, index: str | None
-) -> None:
-    """Every wheel of some requirements for the target, with pip, which checks the hashes: uv has no command for it."""
+def _download(requirements: list[str], directory: Path, lock: Path, arch: str, python: str, index: str | None) -> None:
+    """Every wheel of some requirements for the target, with pip, which checks the hashes: uv has no command for it.
+
+    They are written to the file `lock`, for pip.
+    """
     if not requirements:
         return
-    lock = scratch / "lock.txt"
-    lock.write_text("\n".join(sorted(requirements)) + "\n", encoding="utf-8")
+    lock.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     tags = [f"manylinux_2_{minor}_{arch}" for minor in _GLIBC]
     tags += [f"{name}_{arch}" for name in _OLDER_TAGS[arch]] + [f"linux_{arch}"]
     abi = "cp{}{}".format(*python.split("."))

@@ -16,6 +16,8 @@ from jupyfleet_host import distribution, processes, selinux
 from jupyfleet_host.common import HostError, Result, Spec
 
 OLDEST_PYTHON = (3, 11)
+#: What locks are made for.
+ARCHITECTURES = ("x86_64", "aarch64")
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -31,6 +33,7 @@ def check(spec: Spec) -> Result:
     python = _python_version(spec["python"])
     problems = [
         problem,
+        architecture_problem(platform.machine()),
         _systemd_problem() if is_system else None,
         _python_problem(spec["python"], python),
         _directory_problem("home", "jupyter_home", Path(spec["home"])),
@@ -55,6 +58,13 @@ def _family() -> tuple[str | None, str | None]:
         return distribution.of_this_host().family, None
     except HostError as error:
         return None, str(error)
+
+
+def architecture_problem(machine: str) -> str | None:
+    """Why there are no packages for a machine, as ``uname -m`` names it, if there are none."""
+    if machine in ARCHITECTURES:
+        return None
+    return f"this host is {machine}, and its packages are only to be had for {' and '.join(ARCHITECTURES)}."
 
 
 def _systemd_problem() -> str | None:

@@ -41,9 +41,15 @@ def packed(file: Path, program: bytes) -> Archive:
     return Archive(file, {os.uname().machine: digests})
 
 
-def packed_standin(file: Path) -> Archive:
-    """The stand-in of pixi, run by the tests' own Python."""
-    return packed(file, f"#!{sys.executable}\n{STANDIN.read_text()}".encode())
+def packed_standin(file: Path, calls: Path | None = None) -> Archive:
+    """The stand-in of pixi, run by the tests' own Python; into `calls` it writes the arguments of each call."""
+    program = STANDIN.read_text()
+    if calls:
+        first = "from __future__ import annotations\n"
+        assert first in program
+        noted = f"import sys\nwith open({str(calls)!r}, 'a') as calls:\n    print(*sys.argv[1:], file=calls)\n"
+        program = program.replace(first, first + noted)
+    return packed(file, f"#!{sys.executable}\n{program}".encode())
 
 
 def pixi_of(home: Path, archive: Archive) -> Spec:

@@ -26,11 +26,12 @@ from tests.wheels import make_wheel
 #: What the profiles take from conda-forge, by PyPI's names, and what conda-forge calls it where that differs.
 WANTED = ("pip", "jupyterlab", "jupyter-server", "ipykernel", "ipywidgets", "jupyterlab-git", "jupyter-resource-usage")
 NAMES = {"jupyter-server": "jupyter_server"}
-#: What profile full has beside, here without content: it is only solved for, never installed.
-ONLY_NAMES = (
+#: What profile full has beside, here as stand-ins: modules without content, which can be solved for and imported.
+EMPTY = (
     *("matplotlib", "seaborn", "pandas", "numpy", "scikit-learn", "scipy", "polars", "pyarrow", "python-duckdb"),
     *("spacy", "black", "pytest", "python-graphviz", "graphviz", "tqdm", "spacy-model-en_core_web_sm"),
 )
+MODULES = {"scikit-learn": "sklearn", "python-duckdb": "duckdb", "spacy-model-en_core_web_sm": "en_core_web_sm"}
 
 
 @pytest.fixture(scope="session")
@@ -120,19 +121,24 @@ def spec(
     }
 
 
+def empty(name: str, version: str) -> Package:
+    """A package of `EMPTY`."""
+    return Package(name, version, {f"site-packages/{MODULES.get(name, name.replace('-', '_'))}.py": ""}, ["python"])
+
+
 # -- a whole site ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def lab_channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A channel from which profile core is installed, and profile full is solved; the directory and the URL."""
+    """A channel with profile core, with what profile full has beside as stand-ins, and a tool; directory and URL."""
     directory, virtual = tmp_path_factory.mktemp("lab-channel"), tmp_path_factory.mktemp("virtual") / "environment"
     environ = dict(os.environ) | environment_for_uv(os.environ, Path.home())
     subprocess.run([sys.executable, "-m", "venv", virtual], check=True)
     uv = [Path(sys.executable).parent / "uv", "--quiet", "pip", "install", "--python", virtual / "bin/python"]
     subprocess.run([*uv, "--require-hashes", "-r", REQUIREMENTS / "core.txt"], env=environ, check=True)
     packages = [*python_packages(), *packages_of(virtual, WANTED, NAMES), Package("git", "2.47.0")]
-    packages += [Package(name, "1.0") for name in ONLY_NAMES]
+    packages += [empty(name, "1.0") for name in EMPTY] + [tool("1.0")]
     for package in packages:
         package.write(directory)
     index(directory)

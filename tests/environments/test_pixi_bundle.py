@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.environments.building import packed
+from tests.environments.channel import PYTHON
 from tests.environments.conftest import ended
 from tests.environments.offline import run_offline
+from tests.environments.target import unfit
 from tests.local_site import INVENTORY, PROGRAM, LocalSite
 
 MACHINE = os.uname().machine
@@ -33,9 +36,9 @@ def site(pixi_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     ended(site)
 
 
-def make(site: LocalSite, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def make(site: LocalSite, output: Path, *options: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """``jupyfleet bundle --inventory inventories/local.py``, with the settings of the site."""
-    data = [f"--data={key}={json.dumps(value)}" for key, value in site.settings.items()]
+    data = [f"--data={key}={json.dumps(value)}" for key, value in (site.settings | settings).items()]
     return site.call(PROGRAM, "bundle", "--inventory", INVENTORY, "--output", output, *options, *data)
 
 
@@ -65,6 +68,28 @@ def test_it_has_pixi_and_all_packages_and_what_pip_adds(bundle: Path) -> None:
         assert [name for name in names if name.startswith(start) and name.endswith(".conda")], start
     for start in ("jupyter_collaboration-", "fastmcp-", "supervisor-", "uv-"):
         assert [name for name in names if name.startswith(start) and name.endswith(".whl")], start
+
+
+def test_the_bundle_for_the_other_architecture_has_what_the_lock_names_for_it(
+    site: LocalSite, bundle: Path, tmp_path: Path
+) -> None:
+    platform, ours = (f"linux-{'64' if arch == 'x86_64' else arch}" for arch in (OTHER, MACHINE))
+    [digests] = packed(tmp_path / f"pixi-{OTHER}.tar.gz", b"never run\n").digests.values()
+    output = tmp_path / "other.tar"
+    url = str(tmp_path / "pixi-{arch}.tar.gz")
+    done = make(site, output, "--arch", OTHER, jupyter_pixi_url=url, jupyter_pixi_digests={OTHER: digests})
+    assert done.returncode == 0, done.stderr
+    assert f"packages for pixi on {OTHER}" in done.stdout
+    names = names_in(output)
+    conda = {name for name in names if name.endswith(".conda")}
+    assert {name.split("/")[0] for name in conda} == {platform, "noarch"}
+    assert [name for name in conda if name.startswith(f"{platform}/python-")]
+    here = {name for name in names_in(bundle) if name.endswith(".conda")}
+    assert {name.replace(platform, ours) for name in conda} == here
+    wheels = {name for name in names if name.endswith(".whl")}
+    assert unfit(wheels, OTHER, PYTHON) == []
+    assert any(OTHER in wheel for wheel in wheels)
+    assert "pixi.tar.gz" in names
 
 
 def test_it_is_deployed_with_the_network_cut_off(site: LocalSite, bundle: Path, tmp_path: Path) -> None:

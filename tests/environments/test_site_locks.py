@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from deploy.environment import sitelock
-from tests.environments.channel import Package, index
+from tests.environments.channel import index
+from tests.environments.conftest import empty
 from tests.local_site import LocalSite
 
 
@@ -39,7 +40,7 @@ def newer(lab_channel: tuple[Path, str]) -> Callable[[str], None]:
     """Release a newer version of a package of the channel."""
 
     def release(version: str) -> None:
-        Package("tqdm", version).write(lab_channel[0])
+        empty("tqdm", version).write(lab_channel[0])
         index(lab_channel[0])
 
     return release
@@ -118,6 +119,11 @@ def test_uv_solves_for_both_profiles_and_hosts_follow_it_with_their_extra_packag
     assert sitelock.packages((lock,))["tabulate"] < "0.9"
     assert lock.count("--hash=sha256:") >= len(sitelock.packages((lock,)))
     assert "://" not in lock
+
+    done = site.run("lock", jupyter_extra_packages=["tabulate<0.9", "tabulate>=0.9"])
+    assert done.returncode == 1
+    assert "there are no versions that go together for profile core:" in done.stderr
+    assert "you require tabulate" in done.stderr
 
     # What a host gets is decided: another lock is another release, and none is resolved on the host.
     planned = site.run("plan", "--json")

@@ -83,6 +83,10 @@ def test_it_installs_and_every_package_imports(site: LocalSite) -> None:
 
 def test_without_a_model_the_check_says_so(site: LocalSite) -> None:
     assert spacy_check(site) == ("skipped", "no spaCy model is set for this host")
+    done = site.run("up", jupyter_spacy_model="none")
+    assert done.returncode == 0, done.stdout
+    assert "nothing changed" in done.stdout
+    assert spacy_check(site, jupyter_spacy_model="none") == ("skipped", "no spaCy model is set for this host")
 
 
 def test_a_model_whose_digest_is_wrong_is_refused_and_nothing_changes(site: LocalSite, model_url: str) -> None:

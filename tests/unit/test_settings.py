@@ -292,6 +292,18 @@ def test_a_model_without_spacy_is_refused() -> None:
     assert "only in jupyter_profile 'full'" in sentence
 
 
+def test_a_model_from_the_network_does_not_go_with_a_bundle(tmp_path: Path) -> None:
+    bundle, wheel = tmp_path / "lab.tar", tmp_path / "en_core_web_sm-3.8.0-py3-none-any.whl"
+    bundle.touch()
+    wheel.touch()
+    together: dict[str, Any] = {"profile": "full", "source": "bundle", "bundle": str(bundle)}
+    sentence = refusal_of(spacy_model=f"{MODEL_URL}#sha256={DIGEST}", **together)
+    assert sentence.startswith("lab1: jupyter_spacy_model: 'https://")
+    assert "needs the internet; with jupyter_source 'bundle' name a file" in sentence
+    assert good(spacy_model=str(wheel), **together).spacy_model == str(wheel)
+    assert good(spacy_model="none", **together).spacy_model == "none"
+
+
 # --- what does not go together --------------------------------------------------------------------------------------
 
 
