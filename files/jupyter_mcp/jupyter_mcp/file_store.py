@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -88,9 +89,7 @@ class FileStore:
                     raise ChangedOnDisk(path)
             if not found.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
                 raise SaveFailed("the file is read-only")
-            if _replaceable(target, found):
-                self._replace(target, data)
-            else:
+            if not (_replaceable(target, found) and self._replace(target, data)):
                 self._overwrite(target, data)
             back, state = _read(target, self._algorithm)
         except OSError as error:
@@ -99,7 +98,8 @@ class FileStore:
             raise SaveFailed("what was read back from the disk differs from what was written")
         return state
 
-    def _replace(self, target: Path, data: bytes) -> None:
+    def _replace(self, target: Path, data: bytes) -> bool:
+        """False when this one file is a mount of its own, which the kernel keeps in its place."""
         beside = target.with_name(f".{target.name}.saving")
         try:
             with beside.open("wb") as file:
@@ -110,10 +110,13 @@ class FileStore:
                 os.utime(beside)
                 os.fsync(file.fileno())
             os.replace(beside, target)
-        except BaseException:
+        except BaseException as error:
             beside.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno == errno.EBUSY:
+                return False
             raise
         _sync_folder(target.parent)
+        return True
 
     def _overwrite(self, target: Path, data: bytes) -> None:
         """For files that must keep their inode (hard links, other owners, bind mounts).
@@ -177,9 +180,7 @@ class FileStore:
 
 
 def _replaceable(target: Path, found: os.stat_result) -> bool:
-    """Whether a new file may take this one's place without anyone losing a link, an owner or a mount."""
+    """Whether a new file may take this one's place without anyone losing a link or an owner."""
     if found.st_nlink != 1 or target.is_symlink() or found.st_uid != os.geteuid():
         return False
-    if len(target.name.encode()) > 240 or not os.access(target.parent, os.W_OK):
-        return False
-    return not target.is_mount()
+    return len(target.name.encode()) <= 240 and os.access(target.parent, os.W_OK)

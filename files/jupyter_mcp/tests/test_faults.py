@@ -58,6 +58,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
+def test_a_notebook_that_is_a_mount_of_its_own(live: LiveServer, tmp_path: Path) -> None:
+    """As one file is passed into a container: it cannot be replaced, only written."""
+    path = write_notebook(live.workspace / "mounted.ipynb", "one")
+    elsewhere = write_notebook(tmp_path / "elsewhere.ipynb", "two")
+    mounted = subprocess.run(["mount", "--bind", elsewhere, path], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"needs a mounted file, and mounting one is not allowed: {mounted.stderr.strip()}")
+    try:
+        live.call("cell_update", path="mounted.ipynb", index=0, source="three")
+        assert "three" in elsewhere.read_text()
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+    assert [name.name for name in live.workspace.glob(".*mounted*")] == []
+
+
 def test_a_full_disk(make_live: Callable[..., LiveServer], small_disk: Path) -> None:
     live = make_live(workspace=small_disk)
     live.call("notebook_create", path="a.ipynb")
