@@ -7,10 +7,8 @@ hosts has nobody to answer.
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -19,11 +17,12 @@ import pyinfra.connectors.sshuserclient.client
 import pyinfra.connectors.util
 from paramiko import Channel, SSHException, Transport
 from pyinfra.api import Config, Host, State
-from pyinfra.api.connect import connect_all, disconnect_all
-from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import BaseStateCallback, StateStage
+from pyinfra.api.connect import disconnect_all
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.state import StateStage
 
 from deploy import match_exec
+from deploy.advice import advice
 
 #: Seconds to wait for a connection, and for every answer while it is set up.
 _CONNECT_SECONDS = 15
@@ -55,16 +54,6 @@ def configuration() -> Config:
     return Config(FAIL_PERCENT=0, CONNECT_TIMEOUT=_CONNECT_SECONDS)
 
 
-class _ConnectErrors(BaseStateCallback):
-    """Keeps what pyinfra only logs."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    def host_connect_error(self, state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
-        self.reasons.append(str(error))
-
-
 def connect(state: State) -> Host:
     """Connect to the one host of a state.
 
@@ -72,8 +61,6 @@ def connect(state: State) -> Host:
         UnreachableError: why not.
     """
     [host] = state.inventory
-    errors = _ConnectErrors()
-    state.add_callback_handler(errors)
     state.set_stage(StateStage.Connect)
     pyinfra.connectors.util.getpass = _never_ask  # type: ignore[assignment]
     vars(paramiko.config)["invoke"] = match_exec
@@ -81,9 +68,13 @@ def connect(state: State) -> Host:
     ssh = pyinfra.connectors.sshuserclient.client
     vars(ssh)["AskPolicy"] = ssh.StrictPolicy
     try:
-        connect_all(state)
-    except PyinfraError as error:
-        raise UnreachableError(_advice(errors.reasons[0] if errors.reasons else str(error), host)) from error
+        host.connect(raise_exceptions=True)
+    except ConnectError as error:
+        raise UnreachableError(advice(str(error), host.name, host.data.dict())) from error
+    except Exception as error:
+        # pyinfra reads the configuration while it connects, and lets through whatever is wrong with it.
+        raise UnreachableError(f"no connection to {host.name}: {error}. Look at your SSH configuration.") from error
+    state.activate_host(host)
     if client := getattr(host.connector, "client", None):
         gevent.spawn(_expect_answers, client.get_transport())
     state.set_stage(StateStage.Prepare)
@@ -132,30 +123,3 @@ def _never_ask(prompt: str = "", *_: object) -> str:
     raise PyinfraError(
         "sudo wants a password on this host. Allow this user sudo without one, or set _sudo_password in the inventory."
     )
-
-
-def _advice(reason: str, host: Host) -> str:
-    """What pyinfra says of a connection that failed, as a sentence with what to do."""
-    name, port = host.data.get("ssh_hostname") or host.name, int(host.data.get("ssh_port") or 22)
-    entry = name if port == 22 else f"[{name}]:{port}"
-    known = Path(host.data.get("ssh_known_hosts_file") or "~/.ssh/known_hosts").expanduser()
-    if unknown := re.search(r"StrictPolicy: No host key for (\S+) found", reason):
-        if unknown[1] != entry:
-            return (
-                f"the key of the jump host is unknown: {unknown[1]} is in none of the files that your SSH "
-                "configuration names for it (UserKnownHostsFile). Connect to it once with ssh, and compare its "
-                "fingerprint with its own."
-            )
-        return (
-            f"the key of this host is unknown: {entry} is not in {known}. Connect once with ssh and compare the "
-            "fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, on its console)."
-        )
-    if "Host key for" in reason:
-        return (
-            f"this host shows another key than the one in {known}. It was installed anew, or somebody is in between: "
-            f"find out which. If the new key is right, forget the old one: ssh-keygen -R '{entry}' -f {known}"
-        )
-    if "Authentication error" in reason:
-        user = host.data.get("ssh_user") or "the user of your SSH configuration"
-        return f"{entry} refuses {user}: {reason}. Set ssh_user and ssh_key in the inventory, or load your SSH agent."
-    return f"no connection to {entry}: {reason}. Is it up, and does sshd listen there?"

@@ -95,7 +95,7 @@ class ConsoleWatcher:
     def finished(self, result: HostResult) -> None:
         self._busy.pop(result.host, None)
         if result.reason:
-            self._say(f"  [red]{result.state:<10}[/]{shown(result.host)}:")
+            self._say(f"  [red]{result.state:<11}[/] {shown(result.host)}:")
             for line in result.reason.splitlines():
                 self._say(f"    {shown(line)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -194,8 +195,12 @@ def leave(results: Sequence[HostResult]) -> NoReturn:
 
 
 def _log(verbose: bool) -> None:
-    """pyinfra's log is for whoever asks for it; without a handler Python would print its errors beside our own."""
-    logger = logging.getLogger("pyinfra")
-    logger.propagate = False
-    logger.addHandler(logging.StreamHandler(sys.stderr) if verbose else logging.NullHandler())
-    logger.setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+    """The logs of libraries are for whoever asks for them; without a handler Python would print errors beside ours."""
+    for name, level in (("pyinfra", logging.DEBUG), ("paramiko", logging.INFO)):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler(sys.stderr) if verbose else logging.NullHandler())
+        logger.setLevel(level if verbose else logging.CRITICAL)
+    if not verbose:
+        # How a thread of paramiko's ended is told by whoever waits for it.
+        threading.excepthook = lambda _: None

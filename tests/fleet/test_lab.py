@@ -99,6 +99,18 @@ def test_what_a_command_decides_in_the_ssh_configuration_counts(lab: Lab, tmp_pa
     assert host["state"] == "unreachable", "what matches first holds: port 1"
 
 
+@pytest.mark.parametrize(
+    "text", ["Host *\n  Nonsense\n", "Host *\n  Port many\n", "Include config\n", "Host *\n  ProxyCommand false\n"]
+)
+def test_what_is_wrong_with_an_ssh_configuration_is_said_in_a_sentence(lab: Lab, tmp_path: Path, text: str) -> None:
+    (tmp_path / "home/.ssh/config").write_text(text)
+    done = lab.run("plan", "--json")
+    [host] = json.loads(done.stdout)["hosts"]
+    assert host["state"] == "unreachable"
+    assert "SSH configuration" in host["reason"] or "ProxyCommand" in host["reason"]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_jump_host_that_nobody_vouched_for_is_not_gone_through(lab: Lab) -> None:
     (lab.directory / "known_jump_hosts").write_text("")
     [host] = json.loads(lab.run("plan", "--json").stdout)["hosts"]
