@@ -27,7 +27,7 @@ def prepare() -> None:
     monkey.patch_all(ssl=False)
     # TLS is for downloads, and for inventories that ask a web server (20 ms). pyinfra's program would patch it, too.
     _import_when_used("ssl", monkey.patch_ssl)
-    vars(monkey)["patch_all"] = lambda: None
+    vars(monkey)["patch_all"] = lambda **_: None
     # paramiko would use it for `Match exec` in an SSH configuration; `deploy.match_exec` does.
     _import_when_used("invoke")
     # typeguard, by which pyinfra checks arguments, lets mocks pass; here nothing is one, and nothing patched (17 ms).
