@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jupyfleet_host.common import HostError, Result, Spec, plural, progress
@@ -46,7 +46,7 @@ def unpack(spec: Spec) -> Result:
         progress("unpacking the bundle")
         try:
             with tarfile.open(archive) as members:
-                members.extractall(scratch, filter="data")
+                _extract(members, scratch)
             contents = json.loads((scratch / CONTENTS).read_text())
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
             raise HostError(f"{archive} is no bundle of jupyfleet's: {error}") from error
@@ -57,6 +57,21 @@ def unpack(spec: Spec) -> Result:
         archive.unlink(missing_ok=True)
     packages = [file for file in directory.rglob("*") if file.suffix in _PACKAGES]
     return {"summary": plural(len(packages), "package", "packages")}
+
+
+def _extract(members: tarfile.TarFile, directory: Path) -> None:
+    """Lay down the files of an archive, which has nothing but files, and none outside of the directory.
+
+    (tarfile's own filters came with Python 3.11.4; Debian 12 has an older one.)
+    """
+    for member in members:
+        name, content = PurePosixPath(member.name), members.extractfile(member) if member.isreg() else None
+        if content is None or name.is_absolute() or ".." in name.parts:
+            raise ValueError(f"{member.name} is in it")
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with content, target.open("xb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _version_of(python: str) -> str:
