@@ -85,7 +85,7 @@ class Mcp:
         if response.status != 200:
             raise self._refusal(what, Answer(response.status, response.headers, response.read(MOST_BYTES)))
         kind = response.headers.get_content_type()
-        for message in _messages(response, kind):
+        for message in _messages(response, kind, probe_web.patience(self._probe)):
             if not isinstance(message, dict):
                 continue
             # An error that came about before the request was understood has no number.
@@ -104,12 +104,12 @@ class Mcp:
         return McpError(text) if answer.status == 400 else CheckError(text, passing=answer.status in NOT_YET)
 
 
-def _messages(response: http.client.HTTPResponse, kind: str) -> Iterator[Any]:
-    """The JSON messages of an answer; an event stream's until it ends or the time of a request is over."""
+def _messages(response: http.client.HTTPResponse, kind: str, seconds: float) -> Iterator[Any]:
+    """The JSON messages of an answer; an event stream's until it ends or `seconds` are over."""
     if kind != "text/event-stream":
         yield parse_json(response.read(MOST_BYTES))
         return
-    end = time.monotonic() + probe_web.REQUEST_SECONDS
+    end = time.monotonic() + seconds
     data: list[str] = []
     while time.monotonic() < end and (line := response.readline(MOST_BYTES)):
         text = line.decode("utf-8", "replace").rstrip("\r\n")

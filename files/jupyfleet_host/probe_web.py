@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from jupyfleet_host.probe_common import CheckError, Probe, describe, first_line
 
+#: A host that is given more than the usual two minutes to start is given as many times more to answer.
 REQUEST_SECONDS = 15.0
+_USUAL_SECONDS = 120
 MOST_BYTES = 16 * 1024 * 1024
 #: What a gateway, or a server whose parts are still starting, answers.
 NOT_YET = frozenset({502, 503, 504})
@@ -44,6 +46,11 @@ class Answer:
         return f"{self.status} {said}".rstrip()
 
 
+def patience(probe: Probe) -> float:
+    """Seconds for one request."""
+    return REQUEST_SECONDS * max(1.0, probe.timeout / _USUAL_SECONDS)
+
+
 @contextlib.contextmanager
 def stream(
     probe: Probe,
@@ -60,7 +67,7 @@ def stream(
     if token is not None:
         sent["Authorization"] = f"Bearer {token}"
     try:
-        with contextlib.closing(_connection(probe, timeout or REQUEST_SECONDS)) as connection:
+        with contextlib.closing(_connection(probe, timeout or patience(probe))) as connection:
             connection.request(method, path, body=body, headers=sent)
             yield connection.getresponse()
     except ssl.SSLCertVerificationError as error:
