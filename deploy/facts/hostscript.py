@@ -54,7 +54,7 @@ try:
     from {package}.{module} import {function} as function
 
     def work(spec):
-        if {as_user!r} is not None:
+        if {has_user}:
             become({as_user!r}, only_looks={only_looks!r})
         return function(spec)
 
@@ -111,6 +111,7 @@ def source(
         failure=FAILURE,
         seconds=seconds,
         spec=json.dumps(spec),
+        has_user=as_user is not None,
         as_user=as_user,
         only_looks=only_looks,
     )

@@ -67,7 +67,14 @@ def interface_of_default_route(table: str) -> str | None:
 def _runs() -> bool:
     if shutil.which("firewall-cmd") is None:
         return False
-    return subprocess.run(["firewall-cmd", "--state"], capture_output=True, check=False).returncode == 0
+    try:
+        done = subprocess.run(["firewall-cmd", "--state"], capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(
+            f"firewalld does not answer within {_SECONDS} s: `firewall-cmd --state` hangs. Look at it, and where "
+            "SELinux is enforcing at what that has denied (`ausearch -m avc`); then run up again."
+        ) from error
+    return done.returncode == 0
 
 
 def _zone_of_default_route() -> str:
