@@ -50,11 +50,11 @@ test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite,
 
 test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, over SSH, from bare to bare; minutes.
 	@tests/hosts/install-programs
-	@$(RUN)/python -m pytest tests/hosts --ignore tests/hosts/test_virtiofs.py
+	@$(RUN)/python -m pytest -rP tests/hosts --ignore tests/hosts/test_virtiofs.py --ignore tests/hosts/test_protection.py
 
-test-guests: $(VENV)/ready-for-tests ## A guest of QEMU with a virtiofs workspace, emulated; half an hour.
+test-guests: $(VENV)/ready-for-tests ## A guest of QEMU with firewall, SELinux and a virtiofs workspace, emulated; most of an hour.
 	@tests/hosts/install-programs
-	@$(RUN)/python -m pytest -rP tests/hosts/test_virtiofs.py
+	@$(RUN)/python -m pytest -rP tests/hosts/test_protection.py tests/hosts/test_virtiofs.py
 
 test-arm64: $(VENV)/ready-for-tests ## A host for arm64 over SSH, emulated; needs root. Minutes.
 	@tests/machines/install-sshd

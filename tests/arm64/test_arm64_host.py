@@ -8,30 +8,41 @@ a host's life, and each needs those before it.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fleet.site import JUPYTER_PORT, SITE, Site
 from tests.hosts import trees
-from tests.local_site import call_mcp
+from tests.local_site import PROGRAM, ROOT, call_mcp
 from tests.machines import emulation, sshd_hosts
-from tests.machines.sshd_hosts import Network, SshdHost
+from tests.machines.sshd_hosts import HOME, Network, SshdHost
+
+#: Emulated, a server takes many times as long to start.
+SETTINGS = {"jupyter_uv": None, "jupyter_start_timeout": 600}
+#: Nobody listens there.
+NOWHERE = "http://127.0.0.1:9/simple"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshdHost]:
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     if reason := sshd_hosts.why_not() or emulation.why_not():
         pytest.skip(f"no arm64 host can be made here: {reason}")
     with Network(tmp_path_factory.mktemp("net")) as network:
-        yield network.host("arm", arm64=trees.arm64())
+        yield network
+
+
+@pytest.fixture(scope="module")
+def host(network: Network) -> SshdHost:
+    return network.host("arm", arm64=trees.arm64())
 
 
 @pytest.fixture(scope="module")
 def site(host: SshdHost, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    # Emulated, a server takes many times as long to start.
-    settings = {"jupyter_uv": None, "jupyter_start_timeout": 600}
-    return Site(tmp_path_factory.mktemp("controller"), [host], settings)
+    return Site(tmp_path_factory.mktemp("controller"), [host], dict(SETTINGS))
 
 
 def _release(host: SshdHost) -> str:
@@ -90,3 +101,24 @@ def test_down_leaves_the_notebooks(site: Site, host: SshdHost) -> None:
     assert {"arm.ipynb", "welcome.ipynb"} <= set(host.shell(f"ls {SITE}/workspace").split())
     assert host.shell(f"find {SITE} -type f -not -path '{SITE}/workspace/*'") == ""
     assert not host.succeeds("ps -eo comm | grep -E 'jupyter|supervisord'")
+
+
+@pytest.mark.timeout(1800)
+def test_a_bundle_made_on_this_machine_is_all_that_a_host_needs(network: Network, tmp_path: Path) -> None:
+    """Made on whatever this machine is, for aarch64; the host's way to an index leads nowhere."""
+    closed = dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"), NOWHERE)
+    host = network.host("island", arm64=trees.arm64(), environment=closed)
+    python = host.shell("python3 -c 'import sys; print(*sys.version_info[:2], sep=\".\")'").strip()
+    bundle = tmp_path / "core-aarch64.tar"
+    argv = [str(PROGRAM), "bundle", "--arch", "aarch64", "--python", python, "--output", str(bundle)]
+    made = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    site = Site(tmp_path / "controller", [host], dict(SETTINGS))
+    assert site.run("up").returncode == 1, "from the index it cannot be done"
+    shutil.copy(bundle, host.path(f"{HOME}/stick.tar"))
+    site.settings |= {"jupyter_source": "bundle", "jupyter_bundle": f"file:{HOME}/stick.tar"}
+    done = site.run("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 checks ok, 1 skipped" in done.stdout
+    assert host.succeeds(f"find -L {SITE}/.pixi/envs/default/lib -name '*.so' | grep -q aarch64-linux-gnu")
+    assert "nothing changed" in site.run("up").stdout

@@ -100,10 +100,8 @@ class Machine(ABC):
 
     def ssh(self, command: str, *, user: str = "root", check: bool = True) -> str:
         """Run a shell command on it; what it printed, errors included."""
-        argv = ["ssh", "-i", str(self.key), "-p", str(self.ssh_port), "-o", f"UserKnownHostsFile={self.known_hosts}"]
-        argv += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", f"{user}@127.0.0.1"]
         done = subprocess.run(
-            [*argv, command],
+            [*self.ssh_command(user), command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,6 +112,20 @@ class Machine(ABC):
         if check and done.returncode:
             raise AssertionError(f"{command!r} ended with {done.returncode}: {done.stdout}")
         return done.stdout.strip()
+
+    def ssh_command(self, user: str = "root") -> list[str]:
+        """What a command is appended to, to be run on it."""
+        argv = ["ssh", "-i", str(self.key), "-p", str(self.ssh_port), "-o", f"UserKnownHostsFile={self.known_hosts}"]
+        return [
+            *argv,
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "LogLevel=ERROR",
+            f"{user}@127.0.0.1",
+        ]
 
     def settings(self) -> dict[str, Any]:
         """What jupyfleet must be told of such a machine."""
@@ -179,6 +191,14 @@ class Machine(ABC):
         }:
             assert time.monotonic() < give_up, failed
             time.sleep(1)
+
+
+def where_the_time_went(host: dict[str, Any]) -> str:
+    """The steps of a run with what each took, and what share of it was the installers'. From a result document."""
+    steps = {step["name"]: step["seconds"] for step in host["steps"]}
+    installing = sum(seconds for name, seconds in steps.items() if name.split()[0] in ("Packages", "Environment"))
+    lines = [f"{seconds:7.1f} s  {name}" for name, seconds in steps.items()]
+    return "\n".join([*lines, f"{installing / sum(steps.values()):.0%} of it in the installers of packages"])
 
 
 def _authorize(key: Path, home: Path, uid: int) -> None:

@@ -17,7 +17,7 @@ from testinfra.host import Host
 
 from tests.hosts.conftest import seen_from_outside
 from tests.hosts.container import Container
-from tests.hosts.machine import Machine
+from tests.hosts.machine import Machine, where_the_time_went
 from tests.local_site import wait_until
 
 HOME = "/home/jupyter"
@@ -77,7 +77,12 @@ def test_whoever_may_not_become_root_is_told_so_and_touches_nothing(machine: Mac
 
 def test_one_command_makes_it_a_server(machine: Machine) -> None:
     """By a login user with sudo, which is how most servers are reached."""
-    assert set(machine.steps("up", user="deployer").values()) == {"unchanged", "changed"}
+    done = machine.jupyfleet("up", "--json", user="deployer")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [host] = json.loads(done.stdout)["hosts"]
+    # Shown with -rP.
+    print(where_the_time_went(host))
+    assert {step["state"] for step in host["steps"]} == {"unchanged", "changed"}
     assert set(machine.checks(user="deployer").values()) == {"ok", "skipped"}
 
 

@@ -1,18 +1,22 @@
-"""A guest whose notebooks are in a directory of its hypervisor, from the first boot to the end; it has a firewall, too.
+"""A guest whose notebooks are in a directory of its hypervisor, from the first boot to the end.
 
-The guest is emulated, so everything takes its time. The tests build on each other.
+It has a firewall and a policy of SELinux, which are Debian's; Fedora's own policy is not to be had here. The guest is
+emulated, so everything takes its time. The tests build on each other.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+from fastmcp.exceptions import ToolError
 from testinfra.host import Host
 
 from tests.hosts.conftest import seen_from_outside
+from tests.hosts.machine import where_the_time_went
 from tests.hosts.virtual_machine import VirtualMachine
 from tests.local_site import wait_until
 
@@ -72,9 +76,8 @@ def test_one_command_makes_a_server_with_notebooks_on_the_hypervisor(
     done = guest.jupyfleet("up", "--json", **VIRTIOFS)
     assert done.returncode == 0, done.stdout + done.stderr
     [host] = json.loads(done.stdout)["hosts"]
-    # Shown with -rP: where the time of a first deploy goes.
-    for step in host["steps"]:
-        print(f"{step['seconds']:7.1f} s  {step['name']}")
+    # Shown with -rP.
+    print(where_the_time_went(host))
     assert (share / "welcome.ipynb").exists()
     assert seen.mount_point(WORKSPACE).filesystem == "virtiofs"
     assert seen.service(UNIT).is_enabled
@@ -88,6 +91,17 @@ def test_a_second_run_changes_nothing(guest: VirtualMachine) -> None:
     pid = guest.ssh("supervisorctl pid jupyter")
     assert set(guest.steps("up", **VIRTIOFS).values()) == {"unchanged"}
     assert guest.ssh("supervisorctl pid jupyter") == pid
+
+
+def test_what_runs_and_where_it_listens_is_labelled(guest: VirtualMachine) -> None:
+    assert guest.ssh("getenforce") in ("Permissive", "Enforcing")
+    assert re.search(r"^http_port_t\s+tcp\s.*\b8888\b", guest.ssh("semanage port --list"), re.MULTILINE)
+    for program in (".pixi/envs/default/bin/jupyter-lab", ".pixi/envs/default/bin/jupyter"):
+        assert ":bin_t:" in guest.ssh(f"ls -ZL {HOME}/{program}"), "the rule, and what restorecon made of it"
+    assert guest.ssh(f"restorecon -R -n -v {HOME}/releases") == "", "no label is other than the policy has it"
+    [options] = guest.ssh(f"findmnt --noheadings --output OPTIONS {WORKSPACE}").splitlines()
+    assert ":user_home_t:" in options
+    assert ":user_home_t:" in guest.ssh(f"ls -Z {WORKSPACE}/welcome.ipynb")
 
 
 def test_notebooks_are_seen_from_both_sides(guest: VirtualMachine, share: Path) -> None:
@@ -104,6 +118,43 @@ def test_notebooks_are_seen_from_both_sides(guest: VirtualMachine, share: Path) 
     names = [entry["path"] for entry in guest.mcp("notebook_list")]
     assert {"lab/from-guest.ipynb", "from-hypervisor.ipynb"} <= set(names)
     assert guest.mcp("cell_get", path="from-hypervisor.ipynb", index=0)["source"] == "6 * 7"
+
+
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_clock_that_jumps_harms_nothing(guest: VirtualMachine, share: Path, days: int) -> None:
+    """Forward and back again, and the other way round; a server that is started meanwhile believes the clock."""
+    name = f"lab/jump{days}.ipynb"
+    guest.ssh(f"date --set='{days} days'")
+    guest.mcp("notebook_create", path=name)
+    guest.mcp("cell_insert", path=name, index=0, source="'in another year'")
+    guest.ssh("kill -9 $(supervisorctl pid jupyter)")
+    guest.wait_until_it_serves(**VIRTIOFS)
+    guest.ssh(f"date --set='{-days} days'")
+    guest.wait_until_it_serves(**VIRTIOFS)
+    guest.mcp("cell_insert", path=name, index=-1, source="'today'")
+    cells = ["".join(cell["source"]) for cell in json.loads((share / name).read_text())["cells"]]
+    assert cells[0] == "'in another year'"
+    assert cells[-1] == "'today'"
+    # A server that seems older than its token is restarted once.
+    guest.steps("up", **VIRTIOFS)
+    assert set(guest.steps("up", **VIRTIOFS).values()) == {"unchanged"}
+
+
+def test_a_share_that_goes_while_the_server_runs_is_missed_and_nothing_is_lost(
+    guest: VirtualMachine, share: Path
+) -> None:
+    guest.mcp("notebook_create", path="lab/held.ipynb")
+    before = (share / "lab/held.ipynb").read_text()
+    guest.ssh(f"umount --lazy {WORKSPACE}")
+    with pytest.raises(ToolError, match="NOT saved"):
+        guest.mcp("cell_insert", path="lab/held.ipynb", index=0, source="'while it is away'")
+    assert guest.ssh(f"ls -A {WORKSPACE}") == "", "nothing is written underneath"
+    assert "is not mounted from tag workspace" in guest.checks(**VIRTIOFS)["workspace-dir"]
+    assert (share / "lab/held.ipynb").read_text() == before
+    guest.steps("up", **VIRTIOFS)
+    saved = lambda: "while it is away" in (share / "lab/held.ipynb").read_text()  # noqa: E731
+    wait_until(saved, "what could not be saved is in the share", PATIENCE)
+    assert not {result for result in guest.checks(**VIRTIOFS).values() if result.startswith("failed")}
 
 
 def test_after_a_reboot_the_share_is_there_before_the_server(guest: VirtualMachine) -> None:
@@ -164,4 +215,8 @@ def test_down_unmounts_the_share_and_leaves_what_is_in_it(guest: VirtualMachine,
     assert not seen.file(f"/etc/systemd/system/{UNIT}").exists
     assert not seen.mount_point(WORKSPACE).exists
     assert guest.ssh("firewall-cmd --list-ports; firewall-cmd --permanent --list-ports") == ""
+    assert (
+        guest.ssh("semanage port --list --noheading --locallist; semanage fcontext --list --noheading --locallist")
+        == ""
+    )
     assert "the last edit" in (share / "lab/from-guest.ipynb").read_text()

@@ -38,7 +38,14 @@ PACKAGES = (
     "udev",
 )
 #: What a machine of its own must have beside: a kernel, and what protects it.
-PACKAGES_TO_BOOT = ("firewalld", "initramfs-tools", "linux-image-cloud-amd64", "netbase")
+PACKAGES_TO_BOOT = (
+    "firewalld",
+    "initramfs-tools",
+    "linux-image-cloud-amd64",
+    "netbase",
+    "selinux-basics",
+    "selinux-policy-default",
+)
 #: The least that is asked of a host for user scope.
 PACKAGES_FOR_A_USER = ("ca-certificates", "openssh-server", "procps", "python3", "python3-venv")
 #: Units that wait for what a container has not, or work in the background beside a test.
@@ -62,7 +69,7 @@ def debian() -> Path:
 
 
 def bootable_debian() -> Path:
-    """The directory of a Debian 12 with a kernel, firewalld and SELinux's tools; for an image."""
+    """The directory of a Debian 12 with a kernel, firewalld and a policy of SELinux; for an image."""
     return _made("bootable", lambda target: _make_debian(target, PACKAGES + PACKAGES_TO_BOOT))
 
 
