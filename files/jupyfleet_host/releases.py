@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jupyfleet_host.common import HostError, Result, Spec, run
+from jupyfleet_host.common import HostError, Result, Spec
 
 STAMP = "jupyfleet-release.json"
 SWITCH = "jupyfleet-switch.json"
@@ -256,11 +256,14 @@ def _version_of(python: Path) -> str:
 
 def stamp(path: Path, prefix: Path) -> None:
     """Declare a release finished: from now on it is what it is now, or it is not complete."""
-    version = run([prefix / "bin/python", "-c", "import sys; print(sys.version)"], why="run the environment's Python")
+    try:
+        version = _version_of(prefix / "bin/python")
+    except (OSError, subprocess.SubprocessError) as error:
+        raise HostError(f"the environment's Python does not run: {error}") from error
     content = {
         "built_at": time.time(),
         "prefix": str(prefix.relative_to(path)),
-        "python": version.strip(),
+        "python": version,
         "files": _digests(path, _stamped_files(path, prefix)),
     }
     beside = path / f".{STAMP}.new"

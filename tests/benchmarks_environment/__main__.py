@@ -44,9 +44,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def ask_host(module: str, function: str, spec: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:
-    """A host script as a host runs it: by ``python3 -``, from its standard input."""
+    """A host script as a host runs it: by ``python3 -I -S -``, from its standard input."""
     done = subprocess.run(
-        [sys.executable, "-"],
+        [sys.executable, "-I", "-S", "-"],
         input=source(module, function, spec),
         env=environ,
         capture_output=True,

@@ -64,7 +64,9 @@ async def _relay(
     there, back = await asyncio.open_connection(address, port)
     for each in (writer, back):
         each.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    await asyncio.gather(_pump(reader, back, delay), _pump(there, writer, delay), return_exceptions=True)
+    # A line that is taken down while somebody talks is no error; asyncio's streams would print it as one.
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(_pump(reader, back, delay), _pump(there, writer, delay), return_exceptions=True)
     for each in (writer, back):
         each.close()
 
