@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_format
 import platform
 import sys
 from enum import StrEnum
@@ -52,6 +53,7 @@ def bundle(
         typer.Option(help="The site of the hosts: its provider, its lock and its packages, else uv and no further."),
     ] = None,
     data: common.Data = None,
+    json: common.Json = False,
 ) -> None:
     """Collect every package that a host needs, and what installs them, for an install without internet.
 
@@ -67,8 +69,12 @@ def bundle(
         typer.echo(f"jupyfleet: {error}", err=True)
         raise typer.Exit(common.EXIT_FAILED) from error
     made_for = f"pixi on {arch.value}" if _is_pixi(settings) else f"Python {python} on {arch.value}"
-    size = output.stat().st_size // 1_000_000
-    typer.echo(f"{output}: {plural(count, 'package', 'packages')} for {made_for}, {size} MB")
+    size = output.stat().st_size
+    if json:
+        about = {"schema": "jupyfleet/bundle/1", "command": "bundle", "file": str(output), "bytes": size}
+        typer.echo(json_format.dumps(about | {"packages": count, "profile": profile.value, "for": made_for}, indent=2))
+    else:
+        typer.echo(f"{output}: {plural(count, 'package', 'packages')} for {made_for}, {size // 1_000_000} MB")
 
 
 def _make(settings: Settings | None, profile: str, arch: str, python: str, output: Path, extra: tuple[str, ...]) -> int:

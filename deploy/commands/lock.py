@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import json as json_format
 from collections.abc import Callable
 from typing import Annotated
 
@@ -32,6 +32,7 @@ def lock(
     here: _Here = False,
     limit: common.Limit = None,
     data: common.Data = None,
+    json: common.Json = False,
     verbose: common.Verbose = False,
 ) -> None:
     """Find versions that go together, for both architectures and both profiles, and keep them beside the inventory.
@@ -41,11 +42,14 @@ def lock(
     Example: `jupyfleet lock inventories/lab.py --upgrade`
     """
 
+    teller = _Teller("lock", as_json=json)
+
     def keep(settings: Settings, asked: str, old: sitelock.Lock | None, new: sitelock.Lock) -> None:
         directory = sitelock.write(settings, asked, new)
-        _say(str(directory), sitelock.changes(old, new))
+        teller.tell(settings, str(directory), sitelock.changes(old, new))
 
     _solve_all(common.load(inventory, limit, data, verbose), keep, upgrade=upgrade, here=here)
+    teller.end()
 
 
 def outdated(
@@ -53,6 +57,7 @@ def outdated(
     here: _Here = False,
     limit: common.Limit = None,
     data: common.Data = None,
+    json: common.Json = False,
     verbose: common.Verbose = False,
 ) -> None:
     """Say what `lock --upgrade` would change, and change nothing.
@@ -60,10 +65,13 @@ def outdated(
     Example: `jupyfleet outdated inventories/lab.py`
     """
 
+    teller = _Teller("outdated", as_json=json)
+
     def compare(settings: Settings, _asked: str, old: sitelock.Lock | None, new: sitelock.Lock) -> None:
-        _say(f"{settings.provider}, profile {settings.profile}", sitelock.changes(old, new))
+        teller.tell(settings, f"{settings.provider}, profile {settings.profile}", sitelock.changes(old, new))
 
     _solve_all(common.load(inventory, limit, data, verbose), compare, upgrade=True, committed=True, here=here)
+    teller.end()
 
 
 def _solve_all(
@@ -99,17 +107,31 @@ def _solve_all(
 def _solve(host: SiteHost, settings: Settings, earlier: sitelock.Lock | None, *, here: bool) -> sitelock.Lock:
     if settings.provider == "uv" or here:
         return solving.solve_here(settings, earlier)
-    question = Question("environment_pixi", "lock", json.dumps(solving.question(settings, earlier)))
+    question = Question("environment_pixi", "lock", json_format.dumps(solving.question(settings, earlier)))
     [result] = ask_site([host], lambda _: question, watcher=report.SilentWatcher())
     if not result.is_good:
         raise PyinfraError(f"{host.name}: {result.reason}")
     return solving.with_added(settings, str((result.answer or {})["lock"]), earlier)
 
 
-def _say(title: str, lines: list[str]) -> None:
-    console = report.console()
-    console.print(
-        escape(f"{title}: {'nothing changed' if not lines else ''}".rstrip()), highlight=False, soft_wrap=True
-    )
-    for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True)
+class _Teller:
+    """Says what changes in each lock: in lines as they come, or in one document at the end."""
+
+    def __init__(self, command: str, *, as_json: bool) -> None:
+        self._command = command
+        self._as_json = as_json
+        self._locks: list[dict[str, object]] = []
+
+    def tell(self, settings: Settings, title: str, changes: list[str]) -> None:
+        about = {"provider": settings.provider, "profile": settings.profile}
+        self._locks.append(about | {"directory": str(sitelock.directory_of(settings)), "changes": changes})
+        if not self._as_json:
+            console = report.console()
+            first = f"{title}: {'nothing changed' if not changes else ''}".rstrip()
+            for line in [first, *changes]:
+                console.print(escape(line), highlight=False, soft_wrap=True)
+
+    def end(self) -> None:
+        if self._as_json:
+            document = {"schema": "jupyfleet/locks/1", "command": self._command, "locks": self._locks}
+            typer.echo(json_format.dumps(document, indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -31,8 +32,11 @@ def make(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("bundle") / "core.tar"
-    done = make(output, "--profile", "core")
+    done = make(output, "--profile", "core", "--json")
     assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert (made["schema"], made["file"], made["bytes"]) == ("jupyfleet/bundle/1", str(output), output.stat().st_size)
+    assert made["packages"] > 100
     return output
 
 

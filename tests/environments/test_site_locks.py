@@ -90,6 +90,12 @@ def test_a_lock_stays_what_it_is_until_an_upgrade_is_wanted(pixi_site: LocalSite
     assert done.stdout == "pixi, profile core: nothing changed\npixi, profile full:\ntqdm 1.0 -> 2.0\n"
     assert contents(pixi_site) == before
 
+    done = pixi_site.run("outdated", "--json")
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["command"]) == ("jupyfleet/locks/1", "outdated")
+    assert {lock["profile"]: lock["changes"] for lock in found["locks"]} == {"core": [], "full": ["tqdm 1.0 -> 2.0"]}
+    assert contents(pixi_site) == before
+
     done = pixi_site.run("lock", "--upgrade", "--here")
     assert done.returncode == 0, done.stdout
     assert "tqdm 1.0 -> 2.0" in done.stdout

@@ -393,7 +393,7 @@ async def test_a_save_that_does_not_arrive_is_noticed(jp_serverapp: Any, jp_root
     write_notebook(jp_root_dir / "a.ipynb", "one")
     async with connected(jp_serverapp, jp_root_dir) as tools:
         await tools("cell_get", path="a.ipynb", index=0)
-        monkeypatch.setattr(FileStore, "_replace", lambda self, target, data: None)
+        monkeypatch.setattr(FileStore, "_replace", lambda self, target, data: True)
         with pytest.raises(ToolError, match="read back"):
             await tools("cell_update", path="a.ipynb", index=0, source="two")
         monkeypatch.undo()
