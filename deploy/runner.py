@@ -34,7 +34,7 @@ from deploy.facts.probe import checks_of_current_host
 from deploy.inventory import SiteHost
 from deploy.operations import locking
 from deploy.recorder import Recorder
-from deploy.results import HostResult, Watcher
+from deploy.results import HostResult, Step, Watcher
 
 #: How many hosts are worked on at once; each costs a connection and little else.
 PARALLEL = 50
@@ -169,9 +169,7 @@ def _run_host(site_host: SiteHost, job: Job, recorder: Recorder, watcher: Watche
         except connection.UnreachableError as error:
             result.state, result.reason = "unreachable", str(error)
         except PyinfraError as error:
-            # pyinfra's own words are only "No hosts remaining": the step that failed has the reason.
-            failed = [step.detail for step in result.steps if step.state == "failed"]
-            result.state, result.reason = "failed", failed[-1] if failed else str(error)
+            result.state, result.reason = "failed", reason_of(error, result.steps)
         except Exception as error:
             # A mistake of jupyfleet's own must end neither the other hosts nor the report.
             logger.debug("unexpected error on %s", result.host, exc_info=True)
@@ -183,6 +181,14 @@ def _run_host(site_host: SiteHost, job: Job, recorder: Recorder, watcher: Watche
     result.seconds = time.monotonic() - started
     watcher.finished(result)
     return result
+
+
+def reason_of(error: PyinfraError, steps: Sequence[Step]) -> str:
+    """Why a host failed. pyinfra's own words are only "No hosts remaining"."""
+    if failed := [step.detail for step in steps if step.state == "failed"]:
+        return failed[-1]
+    # No command failed, so what kept pyinfra from running one: that it sends no files, for example.
+    return str(error.__context__ if isinstance(error.__context__, PyinfraError) else error)
 
 
 def _deploy(state: State, host: Host, deploy: Callable[[], object], work: Work, recorder: Recorder) -> None:

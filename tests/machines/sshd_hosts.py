@@ -85,6 +85,7 @@ AllowUsers {user}
 AcceptEnv LANG
 MaxStartups 100
 LogLevel VERBOSE
+Subsystem sftp internal-sftp
 {environment}
 """
 
