@@ -32,6 +32,12 @@ def advice(reason: str, host: str, data: Mapping[str, Any]) -> str:
     if "Authentication error" in reason:
         user = data.get("ssh_user") or "the user of your SSH configuration"
         return f"{entry} refuses {user}: {reason}. Set ssh_user and ssh_key in the inventory, or load your SSH agent."
+    if "protocol banner" in reason:
+        # A ProxyCommand that fails is noticed by what it does not answer, or by its end, whichever comes first.
+        return (
+            f"no connection to {entry}: {reason}. What answers there is no sshd, or it is busy; or the ProxyCommand of "
+            "your SSH configuration failed."
+        )
     if "SSH configuration" in reason or "Unparsable line" in reason:
         return f"no connection to {entry}: {reason}. Look at your SSH configuration."
     return f"no connection to {entry}: {reason}. Is it up, and does sshd listen there?"

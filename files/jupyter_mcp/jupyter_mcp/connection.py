@@ -159,6 +159,15 @@ class KernelConnection:
     def usable(self) -> bool:
         return self._client is not None and not any(task.done() for task in self._tasks)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the kernel is another process by now.
+
+        The new one has the old one's addresses, so requests would reach it; but what it prints first is lost until the
+        subscription to its outputs is through, which only `start` proves.
+        """
+        return identity_of(self._manager) != self._identity
+
     async def _send(self, message: Message) -> None:
         """Send on the shell channel.
 
@@ -182,7 +191,6 @@ class KernelConnection:
         message = self._client.session.msg("execute_request", content, metadata={"cellId": cell_id})
         request = Request()
         self._requests[message["header"]["msg_id"]] = request
-        self._identity = identity_of(self._manager)
         await self._send(message)
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.create_task(self._watch())
@@ -207,7 +215,7 @@ class KernelConnection:
                 self._past.popitem(last=False)
             if not self._requests:
                 return
-            if identity_of(self._manager) != self._identity:
+            if self.is_outdated:
                 self.fail_all("the kernel was restarted")
             elif not await self.alive():
                 self.fail_all("the kernel died")

@@ -85,13 +85,15 @@ class Kernels:
             manager = self._kernels.get_kernel(kernel_id)
             connection = self._connections.get(kernel_id)
             try:
-                if connection is None or not connection.usable:
+                if connection is not None and connection.usable and not await connection.alive():
+                    await connection.wait_until_alive()
+                if connection is None or not connection.usable or connection.is_outdated:
+                    if connection is not None:
+                        connection.stop()
                     connection = KernelConnection(kernel_id, manager, self._log)
                     await connection.start()
                     self._connections[kernel_id] = connection
                     self.drop_stale()
-                elif not await connection.alive():
-                    await connection.wait_until_alive()
             except KernelDead:
                 self.told_of_loss(room_id)
                 raise

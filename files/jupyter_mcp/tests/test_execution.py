@@ -209,6 +209,16 @@ def test_a_kernel_restarted_by_somebody_else_is_told(live: LiveServer) -> None:
     assert text(live.call("cell_execute", path="else.ipynb", index=0)) == "ran\n"
 
 
+def test_nothing_that_a_new_process_of_the_kernel_prints_is_lost(live: LiveServer) -> None:
+    """It has the old one's addresses, and for a moment nobody listens to its outputs."""
+    write_notebook(live.workspace / "fresh.ipynb", "import os\nprint(os.getpid())")
+    seen = {text(live.call("cell_execute", path="fresh.ipynb", index=0))}
+    for _ in range(4):
+        live.call("kernel_restart", path="fresh.ipynb")
+        seen.add(text(live.call("cell_execute", path="fresh.ipynb", index=0)))
+    assert len(seen - {""}) == 5
+
+
 def test_an_unknown_kernel_is_named(live: LiveServer) -> None:
     write_notebook(live.workspace / "spec.ipynb", "1", kernelspec={"name": "cobol", "display_name": "COBOL"})
     with pytest.raises(ToolFailed, match="'cobol', which is not installed.*python3"):
