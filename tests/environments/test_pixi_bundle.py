@@ -117,7 +117,9 @@ def test_the_bundle_of_another_lock_is_refused(site: LocalSite, bundle: Path, tm
     contents = json.loads((unpacked / "bundle.json").read_text())
     (unpacked / "bundle.json").write_text(json.dumps(contents | {"lock": "0" * 64}))
     with tarfile.open(wrong, "w") as archive:
-        archive.add(unpacked, ".")
+        for file in unpacked.rglob("*"):
+            if file.is_file():
+                archive.add(file, str(file.relative_to(unpacked)))
     other = LocalSite(tmp_path / "other", settings=site.settings)
     done = other.run("up", jupyter_source="bundle", jupyter_bundle=str(wrong))
     assert done.returncode == 1
