@@ -204,7 +204,9 @@ def _stop_group(supervisor: Supervisor, group: str, patience: float) -> None:
     """Stop a group and wait for it here: supervisord itself, when it is to wait, may notice a second late."""
     supervisor.stopProcessGroup(group, False)
     give_up = time.monotonic() + patience
-    while _is_ending(supervisor, group) and time.monotonic() < give_up:
+    while _is_ending(supervisor, group):
+        if time.monotonic() > give_up:
+            raise HostError(f"supervisord has not stopped {group} in {patience:g} s. Look at it, then run it again.")
         time.sleep(0.05)
 
 

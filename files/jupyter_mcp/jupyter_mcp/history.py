@@ -3,7 +3,7 @@
 A tab that outlives the server comes back with the document that it has, and the two are joined by their histories. What
 the file holds and the history does not is made anew from the file, and joined to what the tab has: twice in the
 document. So the history is written before the file, never after it. The room by itself commits every change to the
-store's database, four of them for one run of a cell, and each in six or more steps through a thread; here changes are
+store's database, four of them for one run of a cell, and each in three or more steps through a thread; here changes are
 collected, and written as one, in one step.
 
 Nothing here knows of files. What an answer promises is in the file, not here.
