@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jupyfleet_host.probe_common import CheckError, Probe, describe
+from jupyfleet_host.probe_workspace import has_share
 from jupyfleet_host.supervisor_rpc import RefusedError, RpcError, Supervisor
 
 LOG_BYTES = 4000
@@ -21,7 +22,7 @@ T = TypeVar("T")
 def check_service(probe: Probe) -> str:
     """Prove that supervisor runs the program and has seen it stay up; a start in progress gets its time."""
     while (info := process_info(probe))["statename"] != "RUNNING":
-        if _is_settled(info) or not probe.left():
+        if _is_settled(info) or not has_share(probe) or not probe.left():
             raise CheckError(_why_not_running(probe, info))
         probe.pause()
     seconds = max(0, int(info.get("now", 0)) - int(info.get("start", 0)))
@@ -42,7 +43,7 @@ def patiently(probe: Probe, attempt: Callable[[], T]) -> T:
 
 def _gave_up(probe: Probe) -> bool:
     try:
-        return _is_settled(process_info(probe))
+        return _is_settled(process_info(probe)) or not has_share(probe)
     except CheckError as error:
         return error.gone
 

@@ -41,6 +41,14 @@ def check_workspace(probe: Probe) -> str:
     return f"{path} is writable for {user.name}{mounted}"
 
 
+def has_share(probe: Probe) -> bool:
+    """Whether what a server of this host waits for before it starts is there: its share, where it has one."""
+    if probe.workspace_mount != "virtiofs":
+        return True
+    mount = mount_of(probe.workspace)
+    return mount is not None and mount == (os.path.realpath(probe.workspace), "virtiofs", probe.workspace_tag)
+
+
 def what_is_used_up(found: os.statvfs_result) -> str | None:
     """What keeps a user from writing even one notebook, if anything."""
     if found.f_bavail * found.f_frsize < _LEAST_ROOM:

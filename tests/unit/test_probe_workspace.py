@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from probe_servers import Host, as_root
+from probe_servers import Host, as_root, closed_port
 
 from jupyfleet_host import mounts as host_mounts
 
@@ -104,6 +105,22 @@ def mounted(host: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     host.spec["workspace_mount"] = "virtiofs"
     return say
+
+
+def test_a_server_that_waits_for_its_share_is_not_waited_for(host: Host, mounted: Callable[..., None]) -> None:
+    mounted()
+    host.supervisor.states = ["BACKOFF"]
+    begun = time.monotonic()
+    checks = host.fails("jupyter-service", "jupyter is BACKOFF", port=closed_port(), timeout=60)
+    assert "is not mounted from tag workspace" in checks["workspace-dir"]["detail"]
+    assert "accepts no connection" in checks["jupyter-port"]["detail"]
+    assert time.monotonic() - begun < 10
+
+
+def test_a_server_that_starts_from_its_share_gets_its_time(host: Host, mounted: Callable[..., None]) -> None:
+    mounted((str(host.workspace), "virtiofs", "workspace"))
+    host.supervisor.states = ["STARTING", "RUNNING"]
+    host.passes("jupyter-service", "RUNNING", timeout=10)
 
 
 def test_workspace_on_virtiofs(host: Host, mounted: Callable[..., None]) -> None:
