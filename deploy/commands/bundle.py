@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import platform
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -17,11 +16,12 @@ from deploy.environment import bundle_pixi, bundle_uv, sitelock
 from deploy.environment.uv import committed_lock, requirements_of
 from deploy.inventory import SiteHost
 from deploy.settings import Settings
+from jupyfleet_host import architecture
 from jupyfleet_host.common import plural
 
 
 class Arch(StrEnum):
-    """Of the hosts that the bundle is for."""
+    """Of the hosts that the bundle is for; those of `jupyfleet_host.architecture`."""
 
     X86_64 = "x86_64"
     AARCH64 = "aarch64"
@@ -34,7 +34,7 @@ class Profile(StrEnum):
     FULL = "full"
 
 
-_HERE = Arch(platform.machine()) if platform.machine() in list(Arch) else Arch.X86_64
+_HERE = Arch(architecture.here()) if architecture.here() in architecture.KNOWN else Arch.X86_64
 _PYTHON_HERE = "{}.{}".format(*sys.version_info[:2])
 
 

@@ -22,8 +22,9 @@ from deploy.environment.bundle_uv import collect
 from deploy.environment.pixi import pixi_release_of
 from deploy.environment.uv import committed_lock
 from deploy.settings import Settings
+from jupyfleet_host import architecture
 from jupyfleet_host.common import HostError
-from jupyfleet_host.environment_pixi import PLATFORMS, archive_of, digest_of_lock
+from jupyfleet_host.environment_pixi import archive_of, digest_of_lock
 
 _PARALLEL: Final = 8
 _SECONDS: Final = 60
@@ -42,7 +43,7 @@ def make(settings: Settings, arch: str, output: Path) -> int:
             "INVENTORY, with --here where only this machine has internet."
         )
     lock, added = release.lock
-    files = {url: (_place_of(url), digest) for url, digest in files_of(lock, PLATFORMS[arch]).items()}
+    files = {url: (_place_of(url), digest) for url, digest in files_of(lock, architecture.KNOWN[arch].conda).items()}
     contents: dict[str, Any] = {"provider": "pixi", "profile": settings.profile, "arch": arch, "python": None}
     contents |= {"lock": digest_of_lock(lock, added), "packages": {url: place for url, (place, _) in files.items()}}
     python = ".".join(min(sitelock.packages((lock,))["python"].split(", "), key=Version).split(".")[:2])

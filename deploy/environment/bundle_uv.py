@@ -17,6 +17,7 @@ from pyinfra.api.exceptions import PyinfraError
 
 from deploy.environment.bundle import written
 from deploy.environment.uv import committed_lock
+from jupyfleet_host import architecture
 from jupyfleet_host.package_index import environment_for_uv
 
 #: glibc's versions (PEP 600) that wheels may ask for, from the newest that every supported distribution has.
@@ -25,7 +26,6 @@ _GLIBC: Final = range(28, 4, -1)
 _PATCHES: Final = (0, 99)
 #: pip fetches one wheel after the other, and mostly waits.
 _PARALLEL: Final = 4
-_OLDER_TAGS: Final = {"x86_64": ("manylinux2014", "manylinux2010", "manylinux1"), "aarch64": ("manylinux2014",)}
 
 
 def make(
@@ -111,7 +111,7 @@ def _download(requirements: list[str], directory: Path, lock: Path, arch: str, p
         return
     lock.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     tags = [f"manylinux_2_{minor}_{arch}" for minor in _GLIBC]
-    tags += [f"{name}_{arch}" for name in _OLDER_TAGS[arch]] + [f"linux_{arch}"]
+    tags += [f"{name}_{arch}" for name in architecture.KNOWN[arch].wheels] + [f"linux_{arch}"]
     abi = "cp{}{}".format(*python.split("."))
     _run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"],

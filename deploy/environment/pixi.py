@@ -20,6 +20,7 @@ from deploy.environment.profiles import CONDA_BASE, PROFILES, SPACY_MODEL, SPACY
 from deploy.environment.wheel import Wheel
 from deploy.rendering import render
 from deploy.settings import Settings
+from jupyfleet_host import architecture
 
 #: Of each pinned pixi, by the machine's architecture: the sha256 of the archive and of the executable in it. Two
 #: independent public sources agree on them; pixi's own installer checks none.
@@ -35,8 +36,6 @@ PINNED: Final = {
         ],
     }
 }
-#: Of the hosts that jupyfleet is for; one lock holds all of them.
-PLATFORMS: Final = ("linux-64", "linux-aarch64")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -117,7 +116,7 @@ def manifest_of(settings: Settings) -> str:
         "pixi.toml.j2",
         settings=settings,
         channels=[settings.conda_channel],
-        platforms=PLATFORMS,
+        platforms=[known.conda for known in architecture.KNOWN.values()],
         conda=sorted(_split(spec) for spec in conda),
         pypi=sorted((found.name, sorted(found.extras), str(found.specifier) or "*") for found in pypi),
         index=settings.pypi_index,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import tarfile
@@ -17,6 +16,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from jupyfleet_host import architecture
 from jupyfleet_host.common import HostError, Result, Spec, plural, progress
 from jupyfleet_host.releases import exclusive
 
@@ -95,10 +95,10 @@ def _require_whole(archive: Path, sha256: str | None) -> None:
 def _require_fit(contents: dict[str, Any], provider: str, python: str | None) -> None:
     if contents.get("schema") != SCHEMA:
         raise HostError(f"the bundle is of the kind {contents.get('schema')}, and this jupyfleet reads {SCHEMA}.")
-    if contents["arch"] != platform.machine():
+    if contents["arch"] != architecture.here():
         raise HostError(
-            f"the bundle is for {contents['arch']}, and this host is {platform.machine()}. "
-            f"Make another one: jupyfleet bundle --arch {platform.machine()}"
+            f"the bundle is for {contents['arch']}, and this host is {architecture.here()}. "
+            f"Make another one: jupyfleet bundle --arch {architecture.here()}"
         )
     if contents["provider"] != provider:
         raise HostError(

@@ -13,7 +13,6 @@ import http.server
 import io
 import json
 import os
-import platform
 import re
 import tarfile
 import tempfile
@@ -24,12 +23,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jupyfleet_host import architecture
 from jupyfleet_host.bundle import CONTENTS
 from jupyfleet_host.common import HostError, Result, Spec, progress, run
 from jupyfleet_host.releases import PREFIX_OF_PIXI
 
-#: conda's names of what `platform.machine` says.
-PLATFORMS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 _DOWNLOAD_SECONDS = 60
 #: In a bundle.
 _ARCHIVE = "pixi.tar.gz"
@@ -178,7 +176,7 @@ def _program(pixi: dict[str, Any]) -> Path:
     the archive and of the executable in it; and `url`, with ``{version}`` and ``{arch}``: http(s), or file: on this
     host; or else `content`, by architecture, the archives that came along.
     """
-    machine = platform.machine()
+    machine = architecture.here()
     if machine not in pixi["digests"]:
         raise HostError(
             f"pixi {pixi['version']} is pinned for {', '.join(pixi['digests'])}, and this host is {machine}. "

@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
 import pwd
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from jupyfleet_host import distribution, processes, selinux
+from jupyfleet_host import architecture, distribution, processes, selinux
 from jupyfleet_host.common import HostError, Result, Spec
 
 OLDEST_PYTHON = (3, 11)
-#: What locks are made for.
-ARCHITECTURES = ("x86_64", "aarch64")
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -33,7 +30,7 @@ def check(spec: Spec) -> Result:
     python = _python_version(spec["python"])
     problems = [
         problem,
-        architecture_problem(platform.machine()),
+        architecture.problem(architecture.here()),
         _systemd_problem() if is_system else None,
         _python_problem(spec["python"], python),
         _directory_problem("home", "jupyter_home", Path(spec["home"])),
@@ -47,7 +44,7 @@ def check(spec: Spec) -> Result:
     return {
         "problems": [problem for problem in problems if problem],
         "python": ".".join(map(str, python)) if python else None,
-        "machine": platform.machine(),
+        "machine": architecture.here(),
         "family": family,
         "selinux": selinux.is_on(),
     }
@@ -58,13 +55,6 @@ def _family() -> tuple[str | None, str | None]:
         return distribution.of_this_host().family, None
     except HostError as error:
         return None, str(error)
-
-
-def architecture_problem(machine: str) -> str | None:
-    """Why there are no packages for a machine, as ``uname -m`` names it, if there are none."""
-    if machine in ARCHITECTURES:
-        return None
-    return f"this host is {machine}, and its packages are only to be had for {' and '.join(ARCHITECTURES)}."
 
 
 def _systemd_problem() -> str | None:

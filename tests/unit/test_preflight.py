@@ -351,13 +351,3 @@ def test_a_home_that_jupyfleet_made_or_that_holds_only_a_workspace_is_used(tmp_p
     (tmp_path / "home/tools").mkdir()
     Path(asked["lock_file"]).touch()
     assert preflight.check(asked)["problems"] == []
-
-
-@pytest.mark.parametrize("machine", ["riscv64", "armv7l", "ppc64le"])
-def test_a_machine_for_which_there_are_no_packages_is_named(machine: str) -> None:
-    assert f"this host is {machine}" in str(preflight.architecture_problem(machine))
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_both_architectures_are_served(machine: str) -> None:
-    assert preflight.architecture_problem(machine) is None
