@@ -7,6 +7,12 @@ INVENTORY ?= inventories/local.py
 VENV := .venv
 VENV_JUPYTER := .venv-jupyter
 RUN := $(VENV)/bin
+# Programs of test machines, each with Debian's package.
+INSTALL_PROGRAMS := tests/machines/install-programs
+SSHD := sshd:openssh-server
+FILE_TREES := mmdebstrap:mmdebstrap ssh-keygen:openssh-client
+EMULATED_PROCESSES := qemu-aarch64-static:qemu-user-static
+EMULATED_MACHINES := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm qemu-img:qemu-utils mke2fs:e2fsprogs
 SLOW_OF_JUPYTER_MCP := tests/test_faults.py tests/test_kills.py tests/test_many.py tests/test_model.py
 
 help: ## List these commands.
@@ -49,27 +55,26 @@ test-conformance: $(VENV)/ready-for-tests ## The official MCP conformance suite,
 	@$(RUN)/python -m pytest tests/conformance
 
 test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, over SSH, from bare to bare; minutes.
-	@tests/hosts/install-programs
-	@$(RUN)/python -m pytest -rP tests/hosts --ignore tests/hosts/test_virtiofs.py --ignore tests/hosts/test_protection.py
+	@$(INSTALL_PROGRAMS) $(FILE_TREES) systemd-nspawn:systemd-container
+	@$(RUN)/python -m pytest -rP tests/hosts
 
-test-guests: $(VENV)/ready-for-tests ## A guest of QEMU with firewall, SELinux and a virtiofs workspace, emulated; most of an hour.
-	@tests/hosts/install-programs
-	@$(RUN)/python -m pytest -rP tests/hosts/test_protection.py tests/hosts/test_virtiofs.py
+test-guests: $(VENV)/ready-for-tests ## Guests of QEMU, emulated: firewall, SELinux, a virtiofs workspace, arm64. Most of an hour.
+	@$(INSTALL_PROGRAMS) $(FILE_TREES) $(EMULATED_PROCESSES) $(EMULATED_MACHINES)
+	@$(RUN)/python -m pytest -rP tests/guests
 
 test-arm64: $(VENV)/ready-for-tests ## A host for arm64 over SSH, emulated; needs root. Minutes.
-	@tests/machines/install-sshd
-	@tests/machines/install-emulator
+	@$(INSTALL_PROGRAMS) $(SSHD) $(FILE_TREES) $(EMULATED_PROCESSES)
 	@$(RUN)/python -m pytest tests/arm64
 
 test-full-profile: $(VENV)/ready-for-tests ## Profile full, every package of it; minutes.
 	@$(RUN)/python -m pytest tests/full_profile
 
 test-fleet: $(VENV)/ready-for-tests ## Thirty hosts over SSH, each with a real JupyterLab; needs root. Minutes.
-	@tests/machines/install-sshd
+	@$(INSTALL_PROGRAMS) $(SSHD)
 	@$(RUN)/python -m pytest tests/fleet
 
 test-fleet-faults: $(VENV)/ready-for-tests ## Deploys over SSH killed at sixty points, and broken hosts; needs root.
-	@tests/machines/install-sshd
+	@$(INSTALL_PROGRAMS) $(SSHD)
 	@$(RUN)/python -m pytest tests/fleet_faults
 
 test-environments: $(VENV)/ready-for-tests ## Releases: built, broken, interrupted, rolled back; minutes.
@@ -82,7 +87,7 @@ bench-mcp: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## Measure jupyter_mcp 
 	@$(VENV_JUPYTER)/bin/python -m tests.benchmarks $(BENCH)
 
 bench-fleet: $(VENV)/ready-for-tests .venv-ansible/ready ## Measure a run with nothing to do beside Ansible and pyinfra. BENCH=--help tells more.
-	@tests/machines/install-sshd
+	@$(INSTALL_PROGRAMS) $(SSHD)
 	@$(RUN)/python -m tests.benchmarks_fleet $(BENCH)
 
 lint: $(VENV)/ready-for-tests $(VENV_JUPYTER)/ready ## ruff and mypy.

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.site import JUPYTER_PORT, SITE, Site
-from tests.hosts import trees
 from tests.local_site import PROGRAM, ROOT, call_mcp
-from tests.machines import emulation, sshd_hosts
+from tests.machines import emulation, sshd_hosts, trees
 from tests.machines.sshd_hosts import HOME, Network, SshdHost
 
 #: Emulated, a server takes many times as long to start.

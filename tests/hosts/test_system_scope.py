@@ -15,10 +15,9 @@ import pytest
 from fastmcp.exceptions import ToolError
 from testinfra.host import Host
 
-from tests.hosts.conftest import seen_from_outside
-from tests.hosts.container import Container
-from tests.hosts.machine import Machine, where_the_time_went
 from tests.local_site import wait_until
+from tests.machines.container import Container
+from tests.machines.machine import Machine, where_the_time_went
 
 HOME = "/home/jupyter"
 
@@ -50,7 +49,7 @@ def family(machine: Machine) -> Family:
 
 @pytest.fixture
 def seen(machine: Machine) -> Host:
-    return seen_from_outside(machine)
+    return machine.seen_from_outside()
 
 
 def server(machine: Machine) -> int:
@@ -181,6 +180,29 @@ def test_it_serves_again_after_the_power_was_cut(machine: Machine) -> None:
     assert set(machine.steps("up").values()) == {"unchanged"}
 
 
+def test_an_upgrade_is_served_and_so_is_the_way_back(machine: Machine, seen: Host) -> None:
+    link, extra = f"{HOME}/.pixi/envs/default", {"jupyter_extra_packages": ["msgpack"]}
+
+    def has_it(notebook: str) -> bool:
+        """Asked of a kernel, which is of the release that is served."""
+        machine.mcp("notebook_create", path=notebook)
+        source = "import importlib.util; importlib.util.find_spec('msgpack') is not None"
+        machine.mcp("cell_insert", path=notebook, index=0, source=source)
+        return "True" in json.dumps(machine.mcp("cell_execute", path=notebook, index=0))
+
+    before = seen.file(link).linked_to
+    steps = machine.steps("up", **extra)
+    assert [name for name, state in steps.items() if state == "unchanged"] == ["Preflight", "Packages", "Firewall"]
+    after = seen.file(link).linked_to
+    assert after != before
+    assert has_it("upgraded.ipynb")
+    assert set(machine.checks(**extra).values()) == {"ok", "skipped"}
+    machine.steps("rollback", **extra)
+    assert seen.file(link).linked_to == before
+    assert not has_it("rolled-back.ipynb")
+    assert set(machine.steps("up").values()) == {"unchanged"}, "it is what the settings without that package want"
+
+
 @contextmanager
 def on_a_small_disk(machine: Machine) -> Iterator[None]:
     """The home on a file system of its own, with room for little more than what is there."""
@@ -214,7 +236,7 @@ def test_a_full_disk_is_said_and_no_notebook_is_lost(machine: Machine) -> None:
             machine.mcp("cell_insert", path="full.ipynb", index=-1, source=f"'while full {'x' * 100_000}'")
         assert machine.ssh(f"cat {notebook}") == before, "whole, as it was"
         assert "is on a filesystem that is full" in machine.checks()["workspace-dir"]
-        done = machine.jupyfleet("up", jupyter_extra_packages=["msgpack"])
+        done = machine.jupyfleet("up", jupyter_extra_packages=["toolz"])
         assert done.returncode == 1
         assert "MB are free. Make room" in done.stdout
         assert machine.ssh(f"readlink {HOME}/.pixi/envs/default") == release

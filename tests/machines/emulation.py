@@ -30,7 +30,7 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "only root may map all users into a namespace"
     if shutil.which(EMULATOR) is None:
-        return "there is no qemu-aarch64-static (tests/machines/install-emulator installs it where it can)"
+        return f"there is no {EMULATOR} (make installs it before such tests where it can)"
     argv = [sys.executable, __file__, EMULATOR, "-version"]
     probe = subprocess.run(argv, capture_output=True, text=True, check=False)
     return f"a namespace with a rule of its own is not to be had: {probe.stderr.strip()}" if probe.returncode else None

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.machines import emulation
+from tests.machines.programs import missing
 
 SSHD = Path("/usr/sbin/sshd")
 USER = "lab"
@@ -94,9 +95,8 @@ def why_not() -> str | None:
     """Why this machine cannot make hosts, if it cannot."""
     if os.geteuid() != 0:
         return "only root may make namespaces and mounts"
-    for program in (str(SSHD), "unshare", "setpriv", "nsenter", "chroot", "ssh-keygen"):
-        if shutil.which(program) is None:
-            return f"there is no {program} (tests/machines/install-sshd installs it where it can)"
+    if reason := missing(str(SSHD), "unshare", "setpriv", "nsenter", "chroot", "ssh-keygen"):
+        return reason
     if not IMAGES.is_mount():
         return f"{IMAGES} is no file system of its own"
     probe = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, check=False)

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.hosts import fedora_standin as standin
 from tests.local_site import ROOT
 from tests.machines import emulation
+from tests.machines import fedora_standin as standin
+from tests.machines.programs import missing
 
 CACHE = ROOT / ".cache/machines"
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
@@ -37,15 +38,12 @@ PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-#: What a machine of its own must have beside: a kernel, and what protects it.
-PACKAGES_TO_BOOT = (
-    "firewalld",
-    "initramfs-tools",
-    "linux-image-cloud-amd64",
-    "netbase",
-    "selinux-basics",
-    "selinux-policy-default",
-)
+#: What a machine of its own must have beside.
+PACKAGES_TO_BOOT = ("initramfs-tools", "netbase")
+#: What protects one.
+PACKAGES_THAT_PROTECT = ("firewalld", "selinux-basics", "selinux-policy-default")
+#: A module for Debian's policy.
+POLICY = Path(__file__).with_name("debian_policy.cil")
 #: The least that is asked of a host for user scope.
 PACKAGES_FOR_A_USER = ("ca-certificates", "openssh-server", "procps", "python3", "python3-venv")
 #: Units that wait for what a container has not, or work in the background beside a test.
@@ -61,6 +59,13 @@ _OFF = (
     "systemd-timesyncd.service",
 )
 _SECONDS = 1800
+#: Of the digest in a tree's name.
+_DIGITS = 12
+
+
+def why_not() -> str | None:
+    """Why no tree can be made here, if none can."""
+    return "making one takes root" if os.geteuid() else missing("mmdebstrap", "ssh-keygen")
 
 
 def debian() -> Path:
@@ -69,8 +74,20 @@ def debian() -> Path:
 
 
 def bootable_debian() -> Path:
-    """The directory of a Debian 12 with a kernel, firewalld and a policy of SELinux; for an image."""
-    return _made("bootable", lambda target: _make_debian(target, PACKAGES + PACKAGES_TO_BOOT))
+    """The directory of a Debian 12 with a kernel, firewalld and a policy of SELinux, enforced; for an image."""
+    packages = (*PACKAGES, *PACKAGES_TO_BOOT, "linux-image-cloud-amd64", *PACKAGES_THAT_PROTECT)
+
+    def make(target: Path) -> None:
+        _make_debian(target, packages)
+        _enforce(target)
+
+    return _made("bootable", make, POLICY)
+
+
+def bootable_arm64() -> Path:
+    """The directory of a Debian 12 for arm64 with a kernel, and nothing that protects it; for an image."""
+    packages = (*PACKAGES, *PACKAGES_TO_BOOT, "linux-image-cloud-arm64")
+    return _made("bootable-arm64", lambda target: _make_debian(target, packages, arm64=True))
 
 
 def fedora_standin() -> Path:
@@ -95,7 +112,7 @@ def copy(tree: Path, target: Path) -> None:
 
 def _made(name: str, make: Callable[[Path], None], *recipes: Path) -> Path:
     recipe = b"".join(path.read_bytes() for path in (Path(__file__), *recipes))
-    tree = CACHE / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    tree = CACHE / f"{name}-{hashlib.sha256(recipe).hexdigest()[:_DIGITS]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with _alone(CACHE / f"{name}.lock"):
         if not tree.is_dir():
@@ -103,7 +120,7 @@ def _made(name: str, make: Callable[[Path], None], *recipes: Path) -> Path:
             scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
             try:
                 make(scratch / "tree")
-                for outdated in CACHE.glob(f"{name}-*"):
+                for outdated in CACHE.glob(f"{name}-{'?' * _DIGITS}"):
                     shutil.rmtree(outdated)
                 (scratch / "tree").rename(tree)
             finally:
@@ -141,6 +158,14 @@ def _make_debian(tree: Path, packages: Sequence[str], *, arm64: bool = False) ->
     # Every machine makes keys of its own; a tree that all share must not carry any.
     for key in (tree / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
+
+
+def _enforce(tree: Path) -> None:
+    """Have Debian's policy enforced, with `POLICY` in it."""
+    shutil.copy(POLICY, tree / "root/site.cil")
+    (tree / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=default\n")
+    argv = ["chroot", str(tree), "semodule", "--noreload", "--install", "/root/site.cil"]
+    subprocess.run(argv, check=True, capture_output=True, timeout=_SECONDS)
 
 
 def _pip_configuration() -> str:

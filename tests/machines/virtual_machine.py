@@ -11,37 +11,56 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.hosts import trees
-from tests.hosts.machine import BOOT_SECONDS, Machine
+from tests.machines import trees
+from tests.machines.machine import BOOT_SECONDS, Machine
+from tests.machines.programs import missing
 
 VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
-PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mke2fs", str(VIRTIOFSD))
 _DISK = "8G"
 _MEMORY = "1536M"
 _LAB = 8888
-_KERNEL_OPTIONS = (
-    "console=ttyS0 root=/dev/vda rootfstype=ext4 rw quiet net.ifnames=0 mitigations=off "
-    # Under emulation clocks are not to be relied on, and a busy machine is not a broken one.
-    "no_timer_check tsc=unstable clocksource=hpet nowatchdog "
-    # On, and permissive: Debian's policy is asked for everything, and forbids nothing unless a test has it enforced.
-    "security=selinux"
-)
-_LABELS = "/etc/selinux/default/contexts/files/file_contexts"
+#: Under emulation a busy machine is not a broken one.
+_KERNEL_OPTIONS = "root=/dev/vda rootfstype=ext4 rw quiet net.ifnames=0 mitigations=off nowatchdog"
+_WITH_POLICY = "security=selinux"
+_LABELS = "etc/selinux/default/contexts/files/file_contexts"
 #: QEMU's own network for guests: it passes names and connections on, and lets nobody in but through `hostfwd`.
 _NETWORK = "[Match]\nName=eth0\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nDNS=10.0.2.3\n"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What QEMU emulates: its program, the kind of machine, the processor, and what the kernel must know of them."""
+
+    program: str
+    machine: str
+    processor: str
+    kernel_options: str
+
+    def why_not(self) -> str | None:
+        """Why this machine cannot run such a guest, if it cannot."""
+        return missing(self.program, "qemu-img", "mke2fs", str(VIRTIOFSD))
+
+
+# The clocks of an emulated PC are not to be relied on.
+X86_64 = Hardware("qemu-system-x86_64", "q35", "max", "console=ttyS0 no_timer_check tsc=unstable clocksource=hpet")
+# Signed pointers with QEMU's own algorithm: the architecture's takes most of the time of an emulated processor.
+ARM64 = Hardware("qemu-system-aarch64", "virt", "max,pauth-impdef=on", "console=ttyAMA0")
 
 
 @dataclass
 class VirtualMachine(Machine):
     """A guest with a disk of its own; `share` is the directory that it gets as a share with the tag ``workspace``."""
 
+    hardware: Hardware = X86_64
     share: Path | None = None
     share_is_read_only: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._disk = self.directory / "disk.qcow2"
+        self._kernel_options = f"{_KERNEL_OPTIONS} {self.hardware.kernel_options}"
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def make(self, tree: Path) -> None:
@@ -59,7 +78,9 @@ class VirtualMachine(Machine):
         wants.symlink_to("/lib/systemd/system/systemd-networkd.service")
         for name in ("vmlinuz", "initrd.img"):
             shutil.copy((root / name).resolve() if (root / name).is_symlink() else root / name, self.directory / name)
-        self._label(root)
+        if (root / _LABELS).exists():
+            self._label(root)
+            self._kernel_options += f" {_WITH_POLICY}"
         raw = self.directory / "disk.raw"
         self._run("truncate", "-s", _DISK, raw)
         self._run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", root, raw)
@@ -69,20 +90,26 @@ class VirtualMachine(Machine):
 
     def _label(self, root: Path) -> None:
         """Give every file its label: a guest that finds none spends many minutes on it, and boots once more."""
-        script = f'mount -t proc proc "$1/proc" && chroot "$1" setfiles -F -e /proc {_LABELS} /'
+        script = f'mount -t proc proc "$1/proc" && chroot "$1" setfiles -F -e /proc /{_LABELS} /'
         self._run("unshare", "--mount", "sh", "-c", script, "sh", root)
 
     @staticmethod
     def _run(*argv: str | Path) -> None:
         subprocess.run([str(part) for part in argv], check=True, capture_output=True, timeout=BOOT_SECONDS)
 
+    def settings(self) -> dict[str, Any]:
+        # An emulated processor takes minutes for what a real one does in seconds.
+        return {"jupyter_workspace_mount": "virtiofs", "jupyter_start_timeout": 900}
+
     def boot(self) -> None:
-        argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35,memory-backend=memory"]
+        hardware = self.hardware
+        argv = [hardware.program, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", hardware.processor, "-smp", "2"]
         # The share is memory of both.
-        argv += ["-object", f"memory-backend-memfd,id=memory,size={_MEMORY},share=on", "-m", _MEMORY]
-        argv += ["-cpu", "max", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none"]
+        argv += ["-machine", f"{hardware.machine},memory-backend=memory", "-m", _MEMORY]
+        argv += ["-object", f"memory-backend-memfd,id=memory,size={_MEMORY},share=on"]
+        argv += ["-nodefaults", "-no-user-config", "-display", "none"]
         argv += ["-kernel", str(self.directory / "vmlinuz"), "-initrd", str(self.directory / "initrd.img")]
-        argv += ["-append", _KERNEL_OPTIONS, "-serial", f"file:{self.log}", "-device", "virtio-rng-pci"]
+        argv += ["-append", self._kernel_options, "-serial", f"file:{self.log}", "-device", "virtio-rng-pci"]
         # "unsafe" keeps writes in this machine's memory, which a power cut of the guest does not reach.
         # A full disk here is an error there; QEMU would have the guest stand still until somebody notices.
         argv += ["-drive", f"if=none,id=disk,file={self._disk},format=qcow2,cache=unsafe,werror=report"]

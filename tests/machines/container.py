@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import trees
-from tests.hosts.machine import BOOT_SECONDS, Machine
+from tests.machines import trees
+from tests.machines.machine import BOOT_SECONDS, Machine
 
 
 @dataclass

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import testinfra
+from testinfra.host import Host
+
 from tests.local_site import PROGRAM, ROOT, call_mcp, free_port
 
 BOOT_SECONDS = 300
@@ -126,6 +129,12 @@ class Machine(ABC):
             "LogLevel=ERROR",
             f"{user}@127.0.0.1",
         ]
+
+    def seen_from_outside(self) -> Host:
+        """It as testinfra sees it, with nothing of the code under test."""
+        options = f"-o UserKnownHostsFile={self.known_hosts} -o LogLevel=ERROR"
+        address = f"ssh://root@127.0.0.1:{self.ssh_port}"
+        return testinfra.get_host(address, ssh_identity_file=str(self.key), ssh_extra_args=options)
 
     def settings(self) -> dict[str, Any]:
         """What jupyfleet must be told of such a machine."""
