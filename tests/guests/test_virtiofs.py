@@ -130,18 +130,37 @@ def test_a_clock_that_jumps_harms_nothing(guest: VirtualMachine, share: Path, da
 def test_a_share_that_goes_while_the_server_runs_is_missed_and_nothing_is_lost(
     guest: VirtualMachine, share: Path
 ) -> None:
+    """A cell goes on printing while the share is away; what it printed is in the share when that is back."""
+    notebook, ended = share / "lab/held.ipynb", "/tmp/ended"
+    source = f"""
+import pathlib, time
+for n in range(20):
+    print("line", n, flush=True)
+    time.sleep(1)
+pathlib.Path("{ended}").touch()
+"""
     guest.mcp("notebook_create", path="lab/held.ipynb")
-    before = (share / "lab/held.ipynb").read_text()
+    guest.mcp("cell_insert", path="lab/held.ipynb", index=0, source=source)
+    guest.mcp("cell_execute", path="lab/held.ipynb", index=0, timeout=0)
+    wait_until(lambda: "line 0" in notebook.read_text(), "the cell runs", PATIENCE)
     guest.ssh(f"umount --lazy {WORKSPACE}")
-    with pytest.raises(ToolError, match="NOT saved"):
+    wait_until(lambda: guest.ssh(f"test -e {ended} && echo yes || true") == "yes", "it ended", PATIENCE)
+    before = notebook.read_text()
+    assert "line 19" not in before
+    with pytest.raises(ToolError, match="There is no notebook"):
         guest.mcp("cell_insert", path="lab/held.ipynb", index=0, source="'while it is away'")
     assert guest.ssh(f"ls -A {WORKSPACE}") == "", "nothing is written underneath"
     assert "is not mounted from tag workspace" in guest.checks()["workspace-dir"]
-    assert (share / "lab/held.ipynb").read_text() == before
+    assert notebook.read_text() == before
+    pid = guest.ssh("supervisorctl pid jupyter")
     guest.steps("up")
-    saved = lambda: "while it is away" in (share / "lab/held.ipynb").read_text()  # noqa: E731
-    wait_until(saved, "what could not be saved is in the share", PATIENCE)
+    wait_until(lambda: "line 19" in notebook.read_text(), "what could not be saved is in the share", PATIENCE)
     assert not {result for result in guest.checks().values() if result.startswith("failed")}
+    assert guest.ssh("supervisorctl pid jupyter") == pid
+    guest.mcp("notebook_create", path="lab/later.ipynb")
+    guest.mcp("cell_insert", path="lab/later.ipynb", index=0, source="import os; os.getcwd()")
+    outputs = guest.mcp("cell_execute", path="lab/later.ipynb", index=0, timeout=PATIENCE)
+    assert f"{WORKSPACE}/lab" in json.dumps(outputs), "new kernels start in the share that is there now"
 
 
 def test_after_a_reboot_the_share_is_there_before_the_server(guest: VirtualMachine) -> None:

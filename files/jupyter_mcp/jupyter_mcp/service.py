@@ -26,6 +26,7 @@ from .presence import Presence
 from .rooms import OpenNotebook, Rooms
 from .upstream import Collaboration
 from .watch import wait_for_change
+from .working_directory import WorkingDirectory
 from .workspace import Workspace
 
 __all__ = ["Service"]
@@ -84,6 +85,13 @@ class Service:
         )
         kernels = Kernels(serverapp.session_manager, serverapp.kernel_manager, log)
         executions = Executions(rooms, kernels, log)
+        working_directory = WorkingDirectory(root) if root is not None else None
+
+        def tidy() -> None:
+            kernels.drop_stale()
+            if working_directory is not None:
+                working_directory.look()
+
         return cls(
             collaboration=collaboration,
             rooms=rooms,
@@ -95,7 +103,7 @@ class Service:
                 collaboration,
                 idle_timeout=idle_timeout,
                 busy=executions.running,
-                tidy=kernels.drop_stale,
+                tidy=tidy,
                 log=log,
             ),
             presence=Presence(log),
