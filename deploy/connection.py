@@ -33,6 +33,8 @@ _DEFAULTS: dict[str, Any] = {
     "ssh_strict_host_key_checking": "yes",
     "ssh_connect_retries": 2,
 }
+#: What paramiko raises, and pyinfra lets through, when a connection ends while something is asked for.
+LOSSES = (EOFError, ConnectionError, SSHException)
 
 
 class UnreachableError(Exception):
@@ -81,6 +83,16 @@ def connect(state: State) -> Host:
     return host
 
 
+def is_lost(state: State) -> bool:
+    """Whether the connection to the one host of a state was there and ended."""
+    # Its end may have come and not have been read yet.
+    gevent.sleep(0.1)
+    [host] = state.inventory
+    client = getattr(host.connector, "client", None)
+    transport = client and client.get_transport()
+    return client is not None and not (transport and transport.is_active())
+
+
 def disconnect(state: State) -> None:
     """Let go of the host: what ran there for this connection ends with it."""
     with contextlib.suppress(Exception):
@@ -90,7 +102,9 @@ def disconnect(state: State) -> None:
             # paramiko looks ten times a second whether it is to end; the end of its line it notices at once.
             with contextlib.suppress(OSError, EOFError, AttributeError):
                 client.get_transport().sock.shutdown(socket.SHUT_RDWR)
-            client.close()
+            # A ProxyCommand that has ended by itself is told to end, and is not there any more.
+            with contextlib.suppress(ProcessLookupError):
+                client.close()
 
 
 def _transport(line: Any, **options: Any) -> Transport:

@@ -99,6 +99,9 @@ def summary_of(said: Sequence[str]) -> str:
 
 
 def reason_of(said: Sequence[str]) -> str:
-    """Why a command failed: the reason that a host script gives, or else the end of what was printed, if anything."""
+    """Why a command failed: the reason that a host script gives, or else the end of what was printed, if anything.
+
+    The answer of one that did its work is no reason: then the connection was lost before its exit code came.
+    """
     reasons = [line.removeprefix(FAILURE) for line in said if line.startswith(FAILURE)]
-    return "\n".join(reasons or said[-10:])
+    return "\n".join(reasons or [line for line in said if not line.startswith('{"result":')][-10:])

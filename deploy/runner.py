@@ -29,7 +29,7 @@ from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 from deploy import connection
 from deploy.facts import foresight
 from deploy.facts.foresight import Question
-from deploy.facts.hostscript import ask, ask_all
+from deploy.facts.hostscript import LOST, ask, ask_all
 from deploy.facts.probe import checks_of_current_host
 from deploy.inventory import SiteHost
 from deploy.operations import locking
@@ -169,7 +169,10 @@ def _run_host(site_host: SiteHost, job: Job, recorder: Recorder, watcher: Watche
         except connection.UnreachableError as error:
             result.state, result.reason = "unreachable", str(error)
         except PyinfraError as error:
-            result.state, result.reason = "failed", reason_of(error, result.steps)
+            result.state, result.reason = "failed", reason_of(error, result.steps, is_lost=connection.is_lost(state))
+        except connection.LOSSES:
+            logger.debug("connection to %s", result.host, exc_info=True)
+            result.state, result.reason = "failed", LOST
         except Exception as error:
             # A mistake of jupyfleet's own must end neither the other hosts nor the report.
             logger.debug("unexpected error on %s", result.host, exc_info=True)
@@ -183,10 +186,12 @@ def _run_host(site_host: SiteHost, job: Job, recorder: Recorder, watcher: Watche
     return result
 
 
-def reason_of(error: PyinfraError, steps: Sequence[Step]) -> str:
+def reason_of(error: PyinfraError, steps: Sequence[Step], *, is_lost: bool = False) -> str:
     """Why a host failed. pyinfra's own words are only "No hosts remaining"."""
     if failed := [step.detail for step in steps if step.state == "failed"]:
         return failed[-1]
+    if is_lost:
+        return LOST
     # No command failed, so what kept pyinfra from running one: that it sends no files, for example.
     return str(error.__context__ if isinstance(error.__context__, PyinfraError) else error)
 

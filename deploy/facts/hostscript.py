@@ -77,6 +77,7 @@ os._exit(code)
 """
 
 
+LOST = "the connection to the host was lost. Run it again: it goes on where this run stopped."
 _SILENT = "python3 does not answer on this host. Install Python 3.11 or newer."
 _SILENT_AS_ROOT = (
     "python3 does not answer as root on this host. Log in as root, or let the login user run sudo without a password; "
@@ -247,7 +248,7 @@ def lost_after(seconds: float, limit: float) -> str:
     """Why a command ended without a word."""
     if seconds >= limit:
         return f"no answer within {limit} s: the host hangs, or is far too slow. Look at it, then run again."
-    return "the connection to the host was lost. Run it again: it goes on where this run stopped."
+    return LOST
 
 
 class HostCommand(StringCommand):

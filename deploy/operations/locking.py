@@ -6,16 +6,19 @@ import getpass
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
 from pyinfra import host as current_host
+from pyinfra import logger
 from pyinfra.api import Host, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_host, ctx_state
 
-from deploy.facts.hostscript import HostScript, HostScriptError, ask, lost_after, source
+from deploy.connection import LOSSES
+from deploy.facts.hostscript import LOST, HostScript, HostScriptError, ask, source
 from deploy.settings import read_settings
 
 #: Seconds that a host has to start the process which holds the lock.
@@ -39,20 +42,27 @@ def take(state: State, host: Host) -> None:
     spec = {"file": str(paths.deploy_lock), "mark": mark, "run": _RUN, "who": _who()}
 
     def hold() -> dict[str, Any]:
-        with ctx_state.use(state), ctx_host.use(host):
-            program = source("deploy_lock", "hold", spec, as_user=as_user)
-            answer: dict[str, Any] = current_host.get_fact(
-                HostScript, "deploy_lock", "hold", as_root=as_user is not None, _stdin=program
-            )
-            return answer
+        program = source("deploy_lock", "hold", spec, as_user=as_user)
+        answer: dict[str, Any] = current_host.get_fact(
+            HostScript, "deploy_lock", "hold", as_root=as_user is not None, _stdin=program
+        )
+        return answer
 
-    def wait() -> bool:
-        with ctx_state.use(state), ctx_host.use(host):
-            return bool(ask("deploy_lock", "wait_until_held", spec | {"patience": _PATIENCE}, as_user=as_user)["held"])
+    def wait() -> dict[str, Any]:
+        return ask("deploy_lock", "wait_until_held", spec | {"patience": _PATIENCE}, as_user=as_user)
 
-    holder, waiter = gevent.spawn(hold), gevent.spawn(wait)
+    def quietly(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """gevent prints the traceback of what ends a greenlet; the end of a connection ends both."""
+        with ctx_state.use(state), ctx_host.use(host):
+            try:
+                return work()
+            except (PyinfraError, *LOSSES):
+                logger.debug("holding %s", host.name, exc_info=True)
+                return {}
+
+    holder, waiter = gevent.spawn(quietly, hold), gevent.spawn(quietly, wait)
     next(gevent.iwait((holder, waiter)))
-    if waiter.successful() and waiter.get():
+    if waiter.successful() and waiter.get().get("held"):
         _holders[host] = holder
         return
     waiter.kill()
@@ -71,8 +81,8 @@ def _reason(holder: gevent.Greenlet[..., Any]) -> str:
         return str(holder.get(block=False)["failure"])
     except gevent.Timeout:
         return f"the host could not be locked for this run within {_PATIENCE} s: it is far too slow, or hangs."
-    except (KeyError, TypeError, PyinfraError):
-        return lost_after(0, _PATIENCE)
+    except (KeyError, TypeError):
+        return LOST
 
 
 def _who() -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.facts.hostscript import LOST
 from tests.fleet.site import SITE, Site
 from tests.local_site import ROOT, wait_until
 from tests.machines.sshd_hosts import PORT, Network, SshdHost, make_key
@@ -111,6 +114,26 @@ def test_two_deploys_at_once_are_refused_and_death_releases(at_work: tuple[Site,
     running.wait()
     [third] = site.results("up").values()
     assert third["state"] == "changed", third["reason"]
+
+
+def test_a_connection_that_is_dropped_at_any_moment_is_said_in_a_sentence(copies: Copies) -> None:
+    site = copies(1)
+    [host] = site.hosts
+    reasons = set()
+    for moment in range(12):
+        running = subprocess.Popen(
+            site.command("up", "--json"), cwd=ROOT, env=site.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        wait_until(lambda: bool(host.serves_connections()), "it is connected")
+        time.sleep(moment * 0.04)
+        host.drop_connections()
+        said, errors = running.communicate(timeout=300)
+        [result] = json.loads(said)["hosts"]
+        assert running.returncode == 0 or "connection" in result["reason"], result
+        assert b"Traceback" not in errors
+        reasons.add(result["reason"])
+    assert LOST in reasons, "not all of them came too late or too early"
+    assert list(site.states("up").values()) in (["changed"], ["unchanged"])
 
 
 def test_a_host_that_drops_the_connection_is_said_to_and_mended(copies: Copies, network: Network) -> None:

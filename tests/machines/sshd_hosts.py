@@ -195,12 +195,20 @@ class SshdHost:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def drop_connections(self) -> None:
-        """End the processes that serve connections, and leave the one that accepts them."""
+    def serves_connections(self) -> list[int]:
+        """The processes that serve connections; the one that accepts them is none of them."""
+        found = []
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 if pid != self.pid and Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
-                    os.kill(pid, signal.SIGKILL)
+                    found.append(pid)
+        return found
+
+    def drop_connections(self) -> None:
+        """End the processes that serve connections, and leave the one that accepts them."""
+        for pid in self.serves_connections():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End it, with every process in it."""

@@ -344,3 +344,4 @@ def test_a_reason_is_the_host_s_own_or_else_the_end_of_what_was_said() -> None:
     assert reason_of(["noise", "jupyfleet-failure: one", "jupyfleet-failure: two"]) == "one\ntwo"
     assert reason_of([str(number) for number in range(20)]) == "\n".join(map(str, range(10, 20)))
     assert reason_of([]) == ""
+    assert reason_of(['{"result": {"summary": "done, and no exit code came"}}']) == ""
