@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 INVENTORY ?= inventories/local.py
+# The stories of guests to test: all, or a file of them.
+GUESTS ?= tests/guests
 VENV := .venv
 VENV_JUPYTER := .venv-jupyter
 RUN := $(VENV)/bin
@@ -60,7 +62,7 @@ test-hosts: $(VENV)/ready-for-tests ## Machines with systemd, over SSH, from bar
 
 test-guests: $(VENV)/ready-for-tests ## Guests of QEMU, emulated: firewall, SELinux, a virtiofs workspace, arm64. Most of an hour.
 	@$(INSTALL_PROGRAMS) $(FILE_TREES) $(EMULATED_PROCESSES) $(EMULATED_MACHINES)
-	@$(RUN)/python -m pytest -rP tests/guests
+	@$(RUN)/python -m pytest -rP $(GUESTS)
 
 test-arm64: $(VENV)/ready-for-tests ## A host for arm64 over SSH, emulated; needs root. Minutes.
 	@$(INSTALL_PROGRAMS) $(SSHD) $(FILE_TREES) $(EMULATED_PROCESSES)
