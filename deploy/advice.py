@@ -29,7 +29,7 @@ def advice(reason: str, host: str, data: Mapping[str, Any]) -> str:
             f"this host shows another key than the one in {known}. It was installed anew, or somebody is in between: "
             f"find out which. If the new key is right, forget the old one: ssh-keygen -R '{entry}' -f {known}"
         )
-    if "Authentication error" in reason:
+    if "Authentication error" in reason and "saw EOF" not in reason:
         user = data.get("ssh_user") or "the user of your SSH configuration"
         return f"{entry} refuses {user}: {reason}. Set ssh_user and ssh_key in the inventory, or load your SSH agent."
     if "protocol banner" in reason:

@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -56,18 +56,22 @@ def take(state: State, host: Host) -> None:
         with ctx_state.use(state), ctx_host.use(host):
             try:
                 return work()
+            except HostScriptError as error:
+                return {"failure": str(error)}
             except (PyinfraError, *LOSSES):
                 logger.debug("holding %s", host.name, exc_info=True)
-                return {}
+                return {"failure": LOST}
 
     holder, waiter = gevent.spawn(quietly, hold), gevent.spawn(quietly, wait)
     next(gevent.iwait((holder, waiter)))
+    # Asked now: one that is killed has ended, too.
+    answers = [one.get() for one in (holder, waiter) if one.successful()]
     if waiter.successful() and waiter.get().get("held"):
         _holders[host] = holder
         return
     waiter.kill()
     holder.kill(block=False)
-    raise HostScriptError(_reason(holder))
+    raise HostScriptError(_reason(answers))
 
 
 def let_go(host: Host) -> None:
@@ -76,13 +80,13 @@ def let_go(host: Host) -> None:
         holder.kill(block=False)
 
 
-def _reason(holder: gevent.Greenlet[..., Any]) -> str:
-    try:
-        return str(holder.get(block=False)["failure"])
-    except gevent.Timeout:
+def _reason(answers: Sequence[dict[str, Any]]) -> str:
+    """Why it is not held, from what has ended: the holder's own reason is the first."""
+    if failures := [answer["failure"] for answer in answers if "failure" in answer]:
+        return str(failures[0])
+    if any("held" in answer for answer in answers):
         return f"the host could not be locked for this run within {_PATIENCE} s: it is far too slow, or hangs."
-    except (KeyError, TypeError):
-        return LOST
+    return LOST
 
 
 def _who() -> str:

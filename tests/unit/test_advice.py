@@ -25,6 +25,11 @@ UNKNOWN = "SSH error (StrictPolicy: No host key for {} found in known_hosts)"
         ),
         ("Authentication error (username=ada)", {"ssh_user": "ada"}, "10.0.0.1 refuses ada"),
         ("Authentication error ()", {}, "refuses the user of your SSH configuration"),
+        (
+            "Authentication error (Authentication failed: transport shut down or saw EOF)",
+            {},
+            "no connection to 10.0.0.1",
+        ),
         ("SSH error (Unparsable line Foo)", {}, "Look at your SSH configuration."),
         ("SSH error (Error reading SSH protocol banner)", {}, "or the ProxyCommand of your SSH configuration failed"),
         ("Could not connect ([Errno 113] No route to host)", {}, "Is it up, and does sshd listen there?"),
